@@ -1,0 +1,1 @@
+"""What extraction and training share: the store, audio decoding, registries, errors."""

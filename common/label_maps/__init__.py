@@ -1,0 +1,1 @@
+"""Readable files that map the labels of one data set to those of another."""

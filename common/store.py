@@ -1,0 +1,360 @@
+"""The store: one Zarr (format 3) hierarchy per data set, schema 1.
+
+    /            attrs["east"]: a `Header`
+    /clip_id /path /fold /label /splits/<protocol>      written once, from the index
+    /audio/{waveform, n_samples, duration, rate, state, error}
+    /teachers/<name>/{mean, frames, n_frames, state, error}, attrs["teacher"]: a `TeacherRecord`
+
+Every array names its dimensions, so xarray and Dask open the store as it is. `attrs["east"]` and
+`attrs["teacher"]` are written last: a group without them was cut off while being made, and is made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.errors import GroupNotFoundError
+
+from east.common.audio import STORED_RATE
+from east.common.errors import StoreError
+
+SCHEMA = 1
+
+_WHOLE_CLIP_SAMPLES = 1 << 17  # up to 8 s a clip is one inner chunk
+_CHUNK_SAMPLES = 1 << 16  # above, 4 s: about as long as a student's crop
+_INDEX_CHUNK = 1 << 16  # clips
+
+
+@dataclass(frozen=True)
+class Header:
+    """attrs["east"]: what the store was made of.
+
+    `schema`, `dataset`, `task`, `classes`, `index_sha256` and `max_seconds` are its identity. `root` (where
+    the audio lies), `created` and `software` are only recorded.
+    """
+
+    schema: int
+    dataset: str
+    task: str
+    classes: list[str]
+    protocols: list[str]
+    index_sha256: str
+    max_seconds: float
+    block: int
+    created: str
+    software: str
+    root: str
+
+    def identity(self) -> dict[str, object]:
+        """The fields in which a later command must agree with the store."""
+        keys = ("schema", "dataset", "task", "classes", "max_seconds", "index_sha256")
+        return {key: getattr(self, key) for key in keys}
+
+
+@dataclass(frozen=True)
+class TeacherRecord:
+    """attrs["teacher"]: which teacher wrote the group. Weights, windows, dtype and precision identify it."""
+
+    name: str
+    versions: dict[str, str]
+    weights: dict[str, str]
+    sample_rate: int
+    windows: str
+    supervision: str
+    licences: dict[str, str]
+    citation: str
+    dtype: str
+    precision: str
+    device: str
+
+    def identity(self) -> dict[str, object]:
+        """The fields in which a later job must agree with what is stored."""
+        return {
+            "weights": self.weights["sha256"],
+            "windows": self.windows,
+            "dtype": self.dtype,
+            "precision": self.precision,
+        }
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the index says of every clip.
+
+    Attributes:
+        clip_id: Unique ids, (clip,).
+        path: Audio paths relative to the root, (clip,).
+        fold: 1-based folds, -1 where there are none, (clip,) int8.
+        label: 1 present, 0 absent, -1 unknown, (clip, class) int8.
+        splits: Protocol -> (test_fold, clip) of "train", "valid", "test" or "" (unused).
+    """
+
+    clip_id: npt.NDArray[Any]
+    path: npt.NDArray[Any]
+    fold: npt.NDArray[np.int8]
+    label: npt.NDArray[np.int8]
+    splits: Mapping[str, npt.NDArray[Any]]
+
+
+class Store:
+    """An open store. `create_store` and `open_store` make one; the groups are plain `zarr.Group`."""
+
+    def __init__(self, url: str, group: zarr.Group, header: Header) -> None:
+        self.url = url
+        self.group = group
+        self.header = header
+
+    @property
+    def n_clips(self) -> int:
+        """Number of clips, whatever their state."""
+        return array_of(self.group, "clip_id").shape[0]
+
+    @property
+    def audio(self) -> zarr.Group:
+        """The group of the students' audio."""
+        return _group_of(self.group, "audio")
+
+    def teachers(self) -> list[str]:
+        """Names of the teachers whose group is complete (their clips may still be pending)."""
+        group = _group_of(self.group, "teachers")
+        return sorted(name for name in group.group_keys() if self.find_teacher(name) is not None)
+
+    def find_teacher(self, name: str) -> zarr.Group | None:
+        """The group of a teacher, or None where the store does not have it."""
+        group = self.group.get(f"teachers/{name}")
+        return group if isinstance(group, zarr.Group) and "teacher" in group.attrs else None
+
+    def teacher_group(self, name: str) -> zarr.Group:
+        """The group of a teacher.
+
+        Raises:
+            StoreError: The store does not have that teacher; names the command that adds it.
+        """
+        group = self.find_teacher(name)
+        if group is None:
+            here = ", ".join(self.teachers()) or "none"
+            raise StoreError(
+                f"{self.url} has no embeddings of teacher {name!r} (it has: {here}); add them with "
+                f"`extract run {self.header.dataset} {self.header.root} {self.url} --teacher {name}`"
+            )
+        return group
+
+    def teacher_record(self, name: str) -> TeacherRecord:
+        """What is written about a teacher.
+
+        Raises:
+            StoreError: The store does not have that teacher.
+        """
+        return TeacherRecord(**dict(self.teacher_group(name).attrs)["teacher"])  # type: ignore[arg-type]
+
+    def columns(self) -> Columns:
+        """Read everything that came from the index."""
+        splits = _group_of(self.group, "splits")
+        return Columns(
+            clip_id=np.asarray(array_of(self.group, "clip_id")[:]),
+            path=np.asarray(array_of(self.group, "path")[:]),
+            fold=np.asarray(array_of(self.group, "fold")[:], dtype=np.int8),
+            label=np.asarray(array_of(self.group, "label")[:], dtype=np.int8),
+            splits={p: np.asarray(array_of(splits, p)[:]) for p in self.header.protocols},
+        )
+
+    def identity(self, teacher: str | None = None) -> str:
+        """Hash of the store's identity and of one teacher's; equal hashes mean the same training data."""
+        parts: dict[str, object] = dict(self.header.identity())
+        if teacher is not None:
+            parts["teacher"] = self.teacher_record(teacher).identity()
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def create_teacher(self, record: TeacherRecord, n_frames: int, feature: int) -> None:
+        """Make (or make anew) the empty group of a teacher.
+
+        Args:
+            record: What to write about it.
+            n_frames: Frames of a clip of `max_seconds`: the width of `frames`.
+            feature: Dimension of one embedding.
+        """
+        n, block = self.n_clips, self.header.block
+        group = self.group.create_group(f"teachers/{record.name}", overwrite=True)
+        _block_array(group, "mean", ("clip", "feature"), (n, feature), "float32", block)
+        shape = (n, n_frames, feature)
+        _block_array(group, "frames", ("clip", "frame", "feature"), shape, record.dtype, block)
+        _block_array(group, "n_frames", ("clip",), (n,), "int32", block)
+        _state_arrays(group, n, block)
+        group.update_attributes({"teacher": asdict(record)})  # last: the group is complete
+
+    def record_root(self, root: str) -> None:
+        """Note where the audio lies now."""
+        attributes = dict(self.group.attrs)
+        header = {**attributes["east"], "root": root}  # type: ignore[dict-item]
+        self.group.update_attributes({"east": header})
+
+
+def create_store(url: str, header: Header, columns: Columns) -> Store:
+    """Make a store with everything from the index in it and all audio pending.
+
+    Raises:
+        StoreError: Something else lies there already.
+    """
+    if store_exists(url):
+        raise StoreError(f"{url} already holds a store: open it, or choose another name")
+    group = zarr.open_group(url, mode="w", attributes={"east": {"schema": header.schema}})
+    _write_columns(group, columns)
+    n, samples = len(columns.clip_id), stored_samples(header.max_seconds)
+    audio = group.create_group("audio")
+    _waveform_array(audio, n, samples, header.block)
+    _block_array(audio, "n_samples", ("clip",), (n,), "int32", header.block)
+    _block_array(audio, "duration", ("clip",), (n,), "float32", header.block)
+    _block_array(audio, "rate", ("clip",), (n,), "int32", header.block)
+    _state_arrays(audio, n, header.block)
+    group.create_group("teachers")
+    group.update_attributes({"east": asdict(header)})  # last: the store is complete
+    return open_store(url, mode="r+")
+
+
+def store_exists(url: str) -> bool:
+    """Whether a whole store lies there; a creation that was cut off does not count.
+
+    Raises:
+        StoreError: Something that is no store lies there, or a store of another schema.
+    """
+    try:
+        attributes = dict(zarr.open_group(url, mode="r").attrs)
+    except (FileNotFoundError, GroupNotFoundError) as error:
+        if _holds_something(url):
+            raise StoreError(f"{url} exists and is not a store: choose another name") from error
+        return False
+    except ValueError as error:
+        raise StoreError(f"{url} exists and is not a store ({error}): choose another name") from error
+    header = attributes.get("east")
+    if not isinstance(header, dict):
+        raise StoreError(f"{url} is a Zarr group but not a store of ours: choose another name")
+    if header.get("schema") != SCHEMA:
+        raise StoreError(
+            f"{url} has schema {header.get('schema')}, this version reads schema {SCHEMA}: "
+            "use the version of east that made it, or extract into a new store"
+        )
+    return set(header) == {field.name for field in fields(Header)}
+
+
+def open_store(url: str, mode: str = "r") -> Store:
+    """Open a store to read ("r") or to read and write ("r+").
+
+    Raises:
+        StoreError: Nothing, something else, or a store of another schema lies there.
+    """
+    if not store_exists(url):
+        mend = f"make one with `extract run DATASET ROOT {url} --teacher NAME`"
+        raise StoreError(f"there is no store at {url}: {mend}")
+    group = zarr.open_group(url, mode="r+" if mode == "r+" else "r")
+    return Store(url, group, Header(**dict(group.attrs)["east"]))  # type: ignore[arg-type]
+
+
+def check_identity(what: str, found: Mapping[str, object], wanted: Mapping[str, object], mend: str) -> None:
+    """Refuse to mix: every identity field must be equal.
+
+    Raises:
+        StoreError: Names the first field that differs, both values and the mend.
+    """
+    for key, value in wanted.items():
+        if found[key] != value:
+            raise StoreError(
+                f"{what} was made with {key} = {_short(found[key])}, now it is {_short(value)}: {mend}"
+            )
+
+
+def stored_samples(max_seconds: float) -> int:
+    """Width of `/audio/waveform`: samples of the longest clip at the stored rate."""
+    return round(max_seconds * STORED_RATE)
+
+
+def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """An array of a group, opened so that chunks full of zeros are written too.
+
+    Missing and zero must differ on disk; Zarr keeps that choice in the opening process, not in the array.
+
+    Raises:
+        StoreError: The group has no such array.
+    """
+    array = group.get(name)
+    if not isinstance(array, zarr.Array):
+        raise StoreError(f"the store is damaged: {group.store_path}/{name} is not an array")
+    return array.with_config({"write_empty_chunks": True})
+
+
+def _group_of(group: zarr.Group, name: str) -> zarr.Group:
+    found = group.get(name)
+    if not isinstance(found, zarr.Group):
+        raise StoreError(f"the store is damaged: {group.store_path}/{name} is not a group")
+    return found
+
+
+def _write_columns(group: zarr.Group, columns: Columns) -> None:
+    _index_array(group, "clip_id", ("clip",), columns.clip_id, "str")
+    _index_array(group, "path", ("clip",), columns.path, "str")
+    _index_array(group, "fold", ("clip",), columns.fold, "int8")
+    _index_array(group, "label", ("clip", "class"), columns.label, "int8")
+    splits = group.create_group("splits")
+    for protocol, table in columns.splits.items():
+        _index_array(splits, protocol, ("test_fold", "clip"), table, "str")
+
+
+def _index_array(
+    group: zarr.Group, name: str, dims: tuple[str, ...], values: npt.NDArray[Any], dtype: str
+) -> None:
+    chunks = tuple(max(1, min(size, _INDEX_CHUNK)) for size in values.shape)
+    array = group.create_array(
+        name, shape=values.shape, dtype=dtype, chunks=chunks, compressors=_codecs(), dimension_names=dims
+    )
+    array[...] = values
+
+
+def _block_array(
+    group: zarr.Group, name: str, dims: tuple[str, ...], shape: tuple[int, ...], dtype: str, block: int
+) -> None:
+    chunks = (block, *shape[1:])
+    group.create_array(
+        name, shape=shape, dtype=dtype, chunks=chunks, compressors=_codecs(), dimension_names=dims
+    )
+
+
+def _waveform_array(group: zarr.Group, n: int, samples: int, block: int) -> None:
+    # One shard (file) per block, cut into small inner chunks: a crop reads little, a block is one file.
+    inner = samples if samples <= _WHOLE_CLIP_SAMPLES else _CHUNK_SAMPLES
+    group.create_array(
+        "waveform",
+        shape=(n, samples),
+        dtype="int16",
+        shards=(block, -(-samples // inner) * inner),
+        chunks=(1, inner),
+        compressors=_codecs(),
+        dimension_names=("clip", "sample"),
+    )
+
+
+def _state_arrays(group: zarr.Group, n: int, block: int) -> None:
+    _block_array(group, "error", ("clip",), (n,), "str", block)
+    _block_array(group, "state", ("clip",), (n,), "uint8", block)
+
+
+def _codecs() -> tuple[ZstdCodec, Crc32cCodec]:
+    # The checksum is outermost: it covers the bytes as they lie on disk.
+    return ZstdCodec(level=1), Crc32cCodec()
+
+
+def _holds_something(url: str) -> bool:
+    path = Path(url)
+    return "://" not in url and path.exists() and (not path.is_dir() or any(path.iterdir()))
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

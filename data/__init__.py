@@ -1,0 +1,13 @@
+"""Data sets: one file each, a class whose `index(root)` says which clips there are and their labels."""
+
+from east.common.registry import Registry
+from east.data.index import Dataset
+
+DATASETS: Registry[type[Dataset]] = Registry(
+    kind="data set",
+    group="east.datasets",
+    table={
+        "esc50": "east.data.esc50:Esc50",
+        "csv": "east.data.own_csv:OwnCsv",
+    },
+)

@@ -1,0 +1,138 @@
+"""What a data set answers: its clips in order, their labels, folds and published splits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from east.common.errors import RefusedError
+
+Task = Literal["multi-class", "multi-label"]
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a data set before it is read.
+
+    Attributes:
+        name: Name on the command line.
+        task: "multi-class", "multi-label", or "either".
+        max_seconds: Longest clip it declares; longer audio is cut.
+        source: Where to get it and how to unpack it, for a person.
+        licence: Licence of audio and annotations.
+    """
+
+    name: str
+    task: str
+    max_seconds: float
+    source: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """All clips of a data set, in its own order.
+
+    Attributes:
+        dataset: Name of the data set.
+        task: What a student is to learn.
+        classes: Names of the classes.
+        ids: Unique ids, one per clip.
+        paths: Audio files relative to `root`, with forward slashes.
+        labels: 1 present, 0 absent, -1 unknown, (clip, class) int8.
+        folds: 1-based folds, -1 where there are none, (clip,) int8.
+        given: The published split of every clip ("train", "valid", "test", ""), all "" where there is none.
+        protocols: Names of the evaluation protocols it supports, default first; see `split_for`.
+        max_seconds: Longest clip.
+        root: Folder that `paths` are relative to.
+        remarks: What a user should be told about this index.
+    """
+
+    dataset: str
+    task: Task
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    paths: tuple[str, ...]
+    labels: npt.NDArray[np.int8]
+    folds: npt.NDArray[np.int8]
+    given: tuple[str, ...]
+    protocols: tuple[str, ...]
+    max_seconds: float
+    root: Path
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.ids:
+            raise RefusedError(f"data set {self.dataset!r} at {self.root} has no clips")
+        twice = [i for i, count in Counter(self.ids).items() if count > 1]
+        if twice:
+            raise RefusedError(f"{self.root}: the clip id {twice[0]!r} occurs twice: make ids unique")
+        for path in self.paths:
+            check_relative(path, self.root)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all rows, sorted by id: equal for equal clips, labels, folds and splits in any order."""
+        order = sorted(range(len(self)), key=lambda i: self.ids[i])
+        digest = hashlib.sha256()
+        for i in order:
+            row = [self.ids[i], self.paths[i], int(self.folds[i]), self.given[i], self.labels[i].tolist()]
+            digest.update(json.dumps(row).encode())
+        return digest.hexdigest()
+
+    def first(self, n: int) -> Index:
+        """The index of the first `n` clips alone; all classes stay."""
+        return replace(
+            self,
+            ids=self.ids[:n],
+            paths=self.paths[:n],
+            labels=self.labels[:n],
+            folds=self.folds[:n],
+            given=self.given[:n],
+        )
+
+    def cut(self, max_seconds: float) -> Index:
+        """The same index with another longest clip."""
+        return replace(self, max_seconds=max_seconds)
+
+
+class Dataset(Protocol):
+    """A data set plug-in: knows its published layout and nothing else."""
+
+    info: ClassVar[DatasetInfo]
+
+    def index(self, root: Path) -> Index:
+        """Read the annotations at `root`.
+
+        Raises:
+            RefusedError: Something is missing or malformed; names the file and the mend.
+        """
+        ...
+
+
+def check_relative(path: str, root: Path) -> None:
+    """Refuse an audio path that is not plainly below its root.
+
+    Raises:
+        RefusedError: The path is absolute or climbs out with "..".
+    """
+    pure = PurePosixPath(path)
+    if not path or pure.is_absolute() or ".." in pure.parts or "\0" in path:
+        raise RefusedError(f"audio path {path!r} leaves its root {root}: use paths below that folder")
+
+
+def one_hot(targets: npt.NDArray[Any], n_classes: int) -> npt.NDArray[np.int8]:
+    """Class numbers (clip,) to label rows (clip, class) int8; a negative number is an unlabelled clip."""
+    labels: npt.NDArray[np.int8] = (targets[:, None] == np.arange(n_classes)).astype(np.int8)
+    labels[targets < 0] = -1
+    return labels

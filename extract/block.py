@@ -1,0 +1,188 @@
+"""One block of clips through decoding and every teacher into the store: an ordinary function, no Dask."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from east.common.audio import STORED_RATE, Audio, Samples, decode, resample, to_int16
+from east.common.blocks import Block, State, commit, is_pending
+from east.common.errors import AudioError
+from east.common.store import Store, array_of, stored_samples
+from east.extract.batcher import Batcher, Frames
+from east.extract.teacher import Teacher
+
+_AHEAD = 4  # clips decoded while a batch is embedded
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class BlockReport:
+    """What became of a block; small, since it travels between processes.
+
+    Attributes:
+        block: The block.
+        failed: Clip number in the store -> "audio: reason" or "teacher: reason".
+    """
+
+    block: Block
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+def process_block(
+    block: Block, teachers: Mapping[str, Teacher], store: Store, *, root: Path, batch_size: int = 16
+) -> BlockReport:
+    """Decode a block's clips once, embed them with every teacher that still lacks them, write the block.
+
+    Held at any time are the block's int16 audio, the results, and the windows of a few batches. Parts that
+    are done already stay untouched.
+
+    Args:
+        block: Which clips.
+        teachers: Loaded teachers by name; their groups exist in the store.
+        store: Open for writing.
+        root: Folder that the clips' paths are relative to.
+        batch_size: Windows per forward pass.
+    """
+    audio = _AudioPart(store, block)
+    parts = [_TeacherPart(name, t, store, batch_size) for name, t in teachers.items()]
+    parts = [part for part in parts if is_pending(part.group, block)]
+    paths = [root / str(path) for path in np.asarray(array_of(store.group, "path")[block.rows])]
+    rates = {STORED_RATE, *(part.teacher.info.sample_rate for part in parts)}
+    with torch.inference_mode():
+        for clip, heard in enumerate(
+            _ahead(lambda path: _hear(path, store.header.max_seconds, rates), paths)
+        ):
+            if isinstance(heard, AudioError):
+                audio.failed[clip] = str(heard)
+                continue
+            audio.add(clip, heard)
+            for part in parts:
+                part.add(clip, heard.at_rate[part.teacher.info.sample_rate])
+        frames = [part.batcher.finish() for part in parts]
+    if is_pending(store.audio, block):
+        audio.commit()
+    for part, clips in zip(parts, frames, strict=True):
+        part.commit(block, clips, audio.failed)
+    return BlockReport(block, _reasons(block, audio, parts))
+
+
+class _AudioPart:
+    """The students' audio of a block."""
+
+    def __init__(self, store: Store, block: Block) -> None:
+        n = len(block)
+        self.store, self.block = store, block
+        self.waveform = np.zeros((n, stored_samples(store.header.max_seconds)), dtype=np.int16)
+        self.n_samples = np.zeros(n, dtype=np.int32)
+        self.duration = np.zeros(n, dtype=np.float32)
+        self.rate = np.zeros(n, dtype=np.int32)
+        self.failed: dict[int, str] = {}
+
+    def add(self, clip: int, heard: _Heard) -> None:
+        samples = to_int16(heard.at_rate[STORED_RATE])[: self.waveform.shape[1]]
+        self.waveform[clip, : len(samples)] = samples
+        self.n_samples[clip] = len(samples)
+        self.duration[clip], self.rate[clip] = heard.original.duration, heard.original.rate
+
+    def commit(self) -> None:
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "waveform": self.waveform,
+            "n_samples": self.n_samples,
+            "duration": self.duration,
+            "rate": self.rate,
+            **_outcome(len(self.block), self.failed),
+        }
+        commit(self.store.audio, self.block, arrays)
+
+
+class _TeacherPart:
+    """One teacher's embeddings of a block."""
+
+    def __init__(self, name: str, teacher: Teacher, store: Store, batch_size: int) -> None:
+        self.name, self.teacher = name, teacher
+        self.group = store.teacher_group(name)
+        self.max_samples = round(store.header.max_seconds * teacher.info.sample_rate)
+        self.batcher = Batcher(teacher.embed, batch_size)
+
+    def add(self, clip: int, samples: Samples) -> None:
+        samples = samples[: self.max_samples]
+        missing = max(0, self.teacher.info.min_samples - len(samples))
+        try:
+            windows = self.teacher.windows(torch.from_numpy(np.pad(samples, (0, missing))))
+        except Exception as error:  # one clip must not stop the block; its reason is stored
+            self.batcher.failed[clip] = f"{type(error).__name__}: {error}"
+            return
+        if len(windows):
+            self.batcher.add(clip, windows)
+        else:
+            self.batcher.failed[clip] = "the clip gives no frames"
+
+    def commit(self, block: Block, clips: Mapping[int, Frames], audio_failed: Mapping[int, str]) -> None:
+        stored = array_of(self.group, "frames")
+        frames = np.zeros((len(block), *stored.shape[1:]), dtype=stored.dtype)
+        mean = np.zeros((len(block), stored.shape[2]), dtype=np.float32)
+        n_frames = np.zeros(len(block), dtype=np.int32)
+        for clip, rows in clips.items():
+            frames[clip, : len(rows)] = rows
+            mean[clip] = rows.mean(axis=0, dtype=np.float64)  # of the unrounded frames
+            n_frames[clip] = len(rows)
+        failed = {**self.batcher.failed, **{clip: f"audio: {why}" for clip, why in audio_failed.items()}}
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "mean": mean,
+            "frames": frames,
+            "n_frames": n_frames,
+            **_outcome(len(block), failed),
+        }
+        commit(self.group, block, arrays)
+
+
+def _outcome(n: int, failed: Mapping[int, str]) -> dict[str, npt.NDArray[Any]]:
+    """The `error` and `state` arrays of a block."""
+    error = np.array([failed.get(clip, "") for clip in range(n)], dtype=np.dtypes.StringDType())
+    state = np.array([State.FAILED if clip in failed else State.DONE for clip in range(n)], dtype=np.uint8)
+    return {"error": error, "state": state}
+
+
+def _reasons(block: Block, audio: _AudioPart, parts: Sequence[_TeacherPart]) -> dict[int, str]:
+    reasons = {clip: f"{part.name}: {why}" for part in parts for clip, why in part.batcher.failed.items()}
+    reasons |= {clip: f"audio: {why}" for clip, why in audio.failed.items()}
+    return {block.start + clip: why for clip, why in sorted(reasons.items())}
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """A decoded clip: the original, and its samples at every rate that somebody wants."""
+
+    original: Audio
+    at_rate: Mapping[int, Samples]
+
+
+def _hear(path: Path, max_seconds: float, rates: set[int]) -> _Heard | AudioError:
+    try:
+        audio = decode(path, max_seconds)
+    except AudioError as error:
+        return error
+    return _Heard(audio, {rate: resample(audio.samples, audio.rate, rate) for rate in rates})
+
+
+def _ahead(function: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:
+    """Map in order on a thread that stays a few items ahead of the consumer."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running: deque[Future[B]] = deque()
+        for item in items:
+            running.append(pool.submit(function, item))
+            if len(running) > _AHEAD:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()

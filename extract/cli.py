@@ -1,0 +1,78 @@
+"""The command `extract`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from east.common.errors import RefusedError
+from east.common.terminal import Terminal, names, run_app
+
+app = typer.Typer(
+    help="Embed audio data sets with pretrained teachers, once, into a store that students train from.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def run(
+    dataset: Annotated[str, typer.Argument(help="Name of the data set, as esc50 or csv.")],
+    root: Annotated[Path, typer.Argument(help="Where it lies; for csv the CSV file itself.")],
+    store: Annotated[str, typer.Argument(help="The store to make or to complete.")],
+    teacher: Annotated[list[str], typer.Option(help="Teachers; repeat or separate by commas.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Worker processes on this machine.")] = 1,
+    batch_size: Annotated[int, typer.Option(help="Windows per forward pass.")] = 16,
+    dtype: Annotated[str, typer.Option(help="Of the stored frames: float32 or float16.")] = "float32",
+    weights: Annotated[list[str] | None, typer.Option(help="NAME=PATH or NAME=random.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Cut longer audio.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N clips.")] = None,
+    block: Annotated[int | None, typer.Option(help="Clips per block, at creation.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace the named teachers' embeddings.")] = False,
+    max_failed: Annotated[float, typer.Option(help="Share of clips that may fail.")] = 0.1,
+) -> None:
+    """Embed a data set; the same command again finishes what is pending and computes nothing twice."""
+    from east.extract.job import ExtractConfig, extract
+
+    config = ExtractConfig(
+        dataset=dataset,
+        root=root,
+        store=store,
+        teachers=tuple(dict.fromkeys(names(teacher))),
+        device=device,
+        workers=workers,
+        batch_size=batch_size,
+        dtype=dtype,
+        weights=_weights(names(weights)),
+        max_seconds=max_seconds,
+        limit=limit,
+        block=block,
+        overwrite=overwrite,
+        max_failed=max_failed,
+    )
+    extract(config, Terminal())
+
+
+@app.command()
+def info(store: Annotated[str, typer.Argument(help="The store.")]) -> None:
+    """Show what a store holds: clips by state with reasons, splits, teachers with weights and licences."""
+    from east.extract.info import describe
+
+    for line in describe(store):
+        typer.echo(line)
+
+
+def _weights(choices: tuple[str, ...]) -> dict[str, str]:
+    pairs = [choice.partition("=") for choice in choices]
+    for name, sign, value in pairs:
+        if not (name and sign and value):
+            raise RefusedError(f"--weights {name}{sign}{value} is not NAME=PATH or NAME=random")
+    return {name: value for name, _, value in pairs}
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run_app(app, "extract")

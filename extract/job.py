@@ -1,0 +1,308 @@
+"""An extraction job: config -> plan -> run. The same call serves the command line, Python and the tests."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from east.common.blocks import State, block_size, pending_blocks, states
+from east.common.errors import EastError, RefusedError, StoreError
+from east.common.store import (
+    SCHEMA,
+    Columns,
+    Header,
+    Store,
+    TeacherRecord,
+    check_identity,
+    create_store,
+    open_store,
+    store_exists,
+)
+from east.common.terminal import Quiet, Reporter
+from east.data import DATASETS
+from east.data.index import Index
+from east.data.splits import split_for, test_folds
+from east.extract.teacher import TeacherInfo, TeacherSpec
+from east.extract.teachers import TEACHERS
+from east.extract.weights import resolve_weights
+
+if TYPE_CHECKING:
+    from east.extract.worker import TeacherFacts
+
+_SHOWN_FAILURES = 5
+_PRECISION = "float32"
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """Everything `extract run` is asked for.
+
+    Attributes:
+        dataset: Name of the data set.
+        root: Where it lies.
+        store: Path or URL of the store, made if it does not exist.
+        teachers: Names of the teachers.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        workers: Worker processes on this machine.
+        batch_size: Windows per forward pass.
+        dtype: Of the stored frames, "float32" or "float16"; means are float32 always.
+        weights: Teacher -> path of its weights, or "random"; the published ones otherwise.
+        max_seconds: Longer audio is cut; None: what the data set declares.
+        limit: Only the first N clips of the index.
+        block: Clips per block at creation; None: 256, fewer in small sets.
+        overwrite: Replace the embeddings of the named teachers.
+        max_failed: Share of failed clips above which the job counts as failed.
+    """
+
+    dataset: str
+    root: Path
+    store: str
+    teachers: tuple[str, ...]
+    device: str = "auto"
+    workers: int = 1
+    batch_size: int = 16
+    dtype: str = "float32"
+    weights: Mapping[str, str] = field(default_factory=dict)
+    max_seconds: float | None = None
+    limit: int | None = None
+    block: int | None = None
+    overwrite: bool = False
+    max_failed: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.teachers:
+            raise RefusedError("no teacher is named: give --teacher NAME")
+        if self.dtype not in ("float32", "float16"):
+            raise RefusedError(f"--dtype {self.dtype!r} is not known: choose float32 or float16")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise RefusedError(f"--device {self.device!r} is not known: choose auto, cpu, cuda or cuda:N")
+        for name in ("workers", "batch_size", "limit", "block"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RefusedError(f"--{name.replace('_', '-')} {value} must be at least 1")
+        if self.max_seconds is not None and not 0 < self.max_seconds <= 3600:
+            raise RefusedError(f"--max-seconds {self.max_seconds:g} must be above 0 and at most 3600")
+        if not 0 <= self.max_failed <= 1:
+            raise RefusedError(f"--max-failed {self.max_failed:g} is a share: between 0 and 1")
+        stray = sorted(set(self.weights) - set(self.teachers))
+        if stray:
+            raise RefusedError(f"--weights names {stray[0]!r}, which is not among --teacher")
+
+
+@dataclass(frozen=True)
+class ExtractResult:
+    """What a job did and what the store holds now.
+
+    Attributes:
+        computed: Clips that this job worked on.
+        done: Clips done for the audio and every named teacher.
+        failed: Clips that failed for any of them.
+        seconds: Time from the first to the last block.
+    """
+
+    computed: int
+    done: int
+    failed: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked request. Nothing has been written yet.
+
+    Attributes:
+        config: The request.
+        index: The clips.
+        teachers: The named teachers, weights found and hashed.
+        store: The existing store, or None where it is to be made.
+    """
+
+    config: ExtractConfig
+    index: Index
+    teachers: tuple[TeacherSpec, ...]
+    store: Store | None
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether every clip is done or failed already."""
+        if self.store is None or self.config.overwrite:
+            return False
+        return not pending_blocks(self.store, self.config.teachers)
+
+
+def extract(config: ExtractConfig, reporter: Reporter | None = None) -> ExtractResult:
+    """Bring a store to where all clips are done or failed for the audio and the named teachers.
+
+    Raises:
+        RefusedError: The request cannot be carried out; nothing was written.
+        EastError: Too many clips failed, or the work broke off; blocks that are done stay.
+    """
+    reporter = reporter or Quiet()
+    job = make_plan(config, reporter)
+    if job.store is not None and job.nothing_to_do:
+        reporter.say(f"{config.store}: nothing to compute, every clip is done or failed already")
+        result = _count(job.store, config, computed=0, seconds=0.0)
+    else:
+        result = _run(job, reporter)
+    reporter.say(f"{config.store}: {result.done} done, {result.failed} failed")
+    if result.failed > config.max_failed * len(job.index) or not result.done:
+        raise EastError(
+            f"{result.failed} of {len(job.index)} clips failed, more than --max-failed {config.max_failed:g} "
+            f"allows; `extract info {config.store}` lists the reasons"
+        )
+    return result
+
+
+def make_plan(config: ExtractConfig, reporter: Reporter) -> Plan:
+    """Check a request against the data set, the weights and the store, without writing anything.
+
+    Raises:
+        RefusedError: It cannot be carried out; names what is wrong and the mend.
+    """
+    index = _index(config, reporter)
+    infos = [TEACHERS.load(name).info for name in config.teachers]
+    store = open_store(config.store, mode="r+") if store_exists(config.store) else None
+    if store is not None:
+        _check_store(store, config, index)
+    weights = [resolve_weights(info, config.weights.get(info.name)) for info in infos]
+    specs = tuple(TeacherSpec(i.name, w, config.device) for i, w in zip(infos, weights, strict=True))
+    if store is not None and not config.overwrite:
+        for info, spec in zip(infos, specs, strict=True):
+            _check_teacher(store, config, info, spec)
+    return Plan(config, index, specs, store)
+
+
+def _run(job: Plan, reporter: Reporter) -> ExtractResult:
+    # Dask is heavy, and a job with nothing to do does not need it.
+    from east.extract.cluster import call_on_worker, local_cluster, map_window
+    from east.extract.worker import BlockTask, run_block, teacher_facts
+
+    config, index = job.config, job.index
+    reporter.say(f"loading {', '.join(config.teachers)} on {config.workers} worker(s)")
+    with local_cluster(config.workers) as client:
+        facts = [
+            call_on_worker(client, partial(teacher_facts, max_seconds=index.max_seconds), spec)
+            for spec in job.teachers
+        ]
+        store = _prepare_store(job, facts)
+        todo = pending_blocks(store, config.teachers)
+        task = BlockTask(config.store, index.root.absolute(), job.teachers, config.batch_size)
+        clips, failed, start = sum(len(block) for block in todo), 0, time.monotonic()
+        with reporter.progress("embedding", clips) as advance:
+            for report in map_window(client, partial(run_block, task), todo):
+                for clip, reason in report.failed.items():
+                    failed += 1
+                    if failed <= _SHOWN_FAILURES:
+                        reporter.say(f"failed: {index.ids[clip]}: {reason}")
+                advance(len(report.block), f"{failed} failed" if failed else "")
+        return _count(store, config, computed=clips, seconds=time.monotonic() - start)
+
+
+def _prepare_store(job: Plan, facts: list[TeacherFacts]) -> Store:
+    """Make the store and the teachers' groups where they are missing: the first thing that is written."""
+    config = job.config
+    store = job.store or create_store(config.store, _header(config, job.index), columns(job.index))
+    store.record_root(str(config.root))
+    for spec, known in zip(job.teachers, facts, strict=True):
+        if config.overwrite or store.find_teacher(spec.name) is None:
+            record = _record(config, TEACHERS.load(spec.name).info, spec, known)
+            store.create_teacher(record, known.n_frames, known.feature)
+    return store
+
+
+def _index(config: ExtractConfig, reporter: Reporter) -> Index:
+    if not config.root.exists():
+        raise RefusedError(f"{config.root} does not exist: give the root of the data set")
+    index = DATASETS.load(config.dataset)().index(config.root)
+    for remark in index.remarks:
+        reporter.say(remark)
+    if config.limit is not None:
+        index = index.first(config.limit)
+    return index if config.max_seconds is None else index.cut(config.max_seconds)
+
+
+def columns(index: Index) -> Columns:
+    """The index as the store keeps it, with every protocol's answer for every fold."""
+    splits = {
+        protocol: np.stack([split_for(protocol, fold + 1, index) for fold in range(test_folds(protocol))])
+        for protocol in index.protocols
+    }
+    ids, paths = np.array(index.ids), np.array(index.paths)
+    return Columns(clip_id=ids, path=paths, fold=index.folds, label=index.labels, splits=splits)
+
+
+def _header(config: ExtractConfig, index: Index) -> Header:
+    return Header(
+        schema=SCHEMA,
+        dataset=index.dataset,
+        task=index.task,
+        classes=list(index.classes),
+        protocols=list(index.protocols),
+        index_sha256=index.sha256,
+        max_seconds=index.max_seconds,
+        block=config.block or block_size(len(index)),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        software=f"east-audio {version('east-audio')}",
+        root=str(config.root),
+    )
+
+
+def _record(
+    config: ExtractConfig, info: TeacherInfo, spec: TeacherSpec, facts: TeacherFacts
+) -> TeacherRecord:
+    return TeacherRecord(
+        name=info.name,
+        versions=facts.versions,
+        weights={"source": spec.weights.source, "sha256": spec.weights.sha256},
+        sample_rate=info.sample_rate,
+        windows=info.windows,
+        supervision=info.supervision,
+        licences=info.licences,
+        citation=info.citation,
+        dtype=config.dtype,
+        precision=_PRECISION,
+        device=facts.device,
+    )
+
+
+def _check_store(store: Store, config: ExtractConfig, index: Index) -> None:
+    found = store.header.identity()
+    wanted = _header(config, index).identity()
+    mend = "use the same data set and options as then, or a new STORE"
+    check_identity(f"{config.store}", found, wanted, mend)
+    if config.block not in (None, store.header.block):
+        raise StoreError(f"{config.store} has --block {store.header.block} since its creation: leave it out")
+
+
+def _check_teacher(store: Store, config: ExtractConfig, info: TeacherInfo, spec: TeacherSpec) -> None:
+    if store.find_teacher(info.name) is None:
+        return
+    wanted = {
+        "weights": spec.weights.sha256,
+        "windows": info.windows,
+        "dtype": config.dtype,
+        "precision": _PRECISION,
+    }
+    mend = f"use the same as then, or replace its embeddings with --teacher {info.name} --overwrite"
+    what = f"teacher {info.name} in {config.store}"
+    check_identity(what, store.teacher_record(info.name).identity(), wanted, mend)
+
+
+def _count(store: Store, config: ExtractConfig, computed: int, seconds: float) -> ExtractResult:
+    groups = [store.audio, *(store.teacher_group(name) for name in config.teachers)]
+    table = np.stack([states(group) for group in groups])  # (group, clip)
+    return ExtractResult(
+        computed=computed,
+        done=int((table == State.DONE).all(axis=0).sum()),
+        failed=int((table == State.FAILED).any(axis=0).sum()),
+        seconds=seconds,
+    )

@@ -1,0 +1,81 @@
+"""What runs in a worker process: teachers loaded once and kept, blocks processed one after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from east.common.blocks import Block
+from east.common.store import open_store
+from east.extract.block import BlockReport, process_block
+from east.extract.teacher import Teacher, TeacherSpec
+from east.extract.teachers import TEACHERS
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """What a worker needs to know to process any block of a job."""
+
+    store: str
+    root: Path
+    teachers: tuple[TeacherSpec, ...]
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class TeacherFacts:
+    """What only a loaded teacher tells.
+
+    Attributes:
+        n_frames: Frames of a clip of the longest length.
+        feature: Dimension of an embedding.
+        versions: Python package -> version.
+        device: Where it runs.
+    """
+
+    n_frames: int
+    feature: int
+    versions: dict[str, str]
+    device: str
+
+
+def run_block(task: BlockTask, block: Block) -> BlockReport:
+    """Process one block of a job."""
+    teachers = {spec.name: load_teacher(spec) for spec in task.teachers}
+    store = open_store(task.store, mode="r+")
+    return process_block(block, teachers, store, root=task.root, batch_size=task.batch_size)
+
+
+def teacher_facts(spec: TeacherSpec, max_seconds: float) -> TeacherFacts:
+    """Load a teacher and ask it about a clip of that length."""
+    teacher = load_teacher(spec)
+    info = teacher.info
+    samples = max(round(max_seconds * info.sample_rate), info.min_samples)
+    with torch.inference_mode():
+        n_frames = len(teacher.windows(torch.zeros(samples)))
+    versions = {package: _version(package) for package in ("east-audio", *info.packages)}
+    return TeacherFacts(n_frames, info.feature, versions, str(resolve_device(spec.device)))
+
+
+@cache
+def load_teacher(spec: TeacherSpec) -> Teacher:
+    """Load a teacher, once per process."""
+    return TEACHERS.load(spec.name).load(spec.weights, resolve_device(spec.device))
+
+
+def resolve_device(device: str) -> torch.device:
+    """The device of that name; "auto" is the first CUDA device where there is one."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
