@@ -1,0 +1,227 @@
+"""From a store to batches: which clips, which targets, which crops. Nothing else is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from east.common.audio import INT16_SCALE
+from east.common.errors import RefusedError
+from east.common.reading import Rows, Waveforms, read_lengths, read_means, usable_clips
+from east.common.store import Store
+from east.train.config import MIN_BATCH, TrainConfig
+
+Keys = npt.NDArray[np.int64]
+"""(n, 2): row in the store and first sample of a crop."""
+
+_MAX_WINDOWS = 16  # per clip in evaluation
+_SCORING_BATCH = 64  # windows
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """The clips of one run, by what they are for. Rows count clips of the store.
+
+    Attributes:
+        task: "multi-class" or "multi-label".
+        classes: Names of the classes.
+        protocol: Evaluation protocol.
+        fold: Test fold, or None where the protocol has none.
+        train: Rows to train on; without a distance only labelled ones.
+        valid: Labelled rows to validate on.
+        test: Labelled rows to test on.
+        labels: (clip, class) int8 of the whole store.
+        lengths: Stored samples, (clip,) int32, of the whole store.
+        left_out: Clips that are not used because they failed.
+    """
+
+    task: str
+    classes: list[str]
+    protocol: str
+    fold: int | None
+    train: Rows
+    valid: Rows
+    test: Rows
+    labels: npt.NDArray[np.int8]
+    lengths: npt.NDArray[np.int32]
+    left_out: int
+
+    @property
+    def labelled(self) -> int:
+        """Training clips with a label."""
+        return int((self.labels[self.train] >= 0).any(axis=1).sum())
+
+
+def load_task(store: Store, config: TrainConfig) -> TaskData:
+    """Choose the clips of a run.
+
+    Raises:
+        RefusedError: The protocol, the fold, or enough clips are not there.
+    """
+    usable = usable_clips(store, [config.teacher] if config.teacher else [])
+    columns = store.columns()
+    protocol = config.protocol or store.header.protocols[0]
+    if protocol not in columns.splits:
+        known = ", ".join(store.header.protocols)
+        raise RefusedError(f"{store.url} has no protocol {protocol!r}: choose from {known}")
+    split = _split(columns.splits[protocol], protocol, config.fold)
+    known_label = (columns.label >= 0).any(axis=1)
+    chosen = {name: usable.done & (split == name) for name in ("train", "valid", "test")}
+    if config.system_row.distance is None:
+        chosen["train"] &= known_label
+    data = TaskData(
+        task=store.header.task,
+        classes=store.header.classes,
+        protocol=protocol,
+        fold=config.fold,
+        train=np.flatnonzero(chosen["train"]),
+        valid=np.flatnonzero(chosen["valid"] & known_label),
+        test=np.flatnonzero(chosen["test"] & known_label),
+        labels=columns.label,
+        lengths=read_lengths(store),
+        left_out=int((~usable.done & (split != "")).sum()),
+    )
+    _check(data, config)
+    return data
+
+
+def _split(table: npt.NDArray[Any], protocol: str, fold: int | None) -> npt.NDArray[Any]:
+    """One row of a protocol's (test_fold, clip) table."""
+    if len(table) == 1:
+        if fold is not None:
+            raise RefusedError(f"protocol {protocol!r} has no folds: leave --fold out")
+        fold = 1
+    elif fold is None:
+        raise RefusedError(f"protocol {protocol!r} has {len(table)} folds: say which with --fold K")
+    if not 1 <= fold <= len(table):
+        raise RefusedError(f"--fold {fold} does not exist: protocol {protocol!r} has folds 1 to {len(table)}")
+    return np.asarray(table[fold - 1])
+
+
+def _check(data: TaskData, config: TrainConfig) -> None:
+    where = f"protocol {data.protocol!r}" + (f", fold {data.fold}" if data.fold else "")
+    if data.labelled < MIN_BATCH:
+        raise RefusedError(
+            f"{where} leaves {data.labelled} labelled training clips; at least {MIN_BATCH} are needed"
+        )
+    if not len(data.test):
+        raise RefusedError(f"{where} leaves no labelled test clip: check the store's splits and failed clips")
+    if not len(data.valid) and config.epochs is None and config.system_row.student:
+        raise RefusedError(f"{where} has no valid clips to stop by: say how long to train with --epochs N")
+
+
+def load_embeddings(store: Store, teacher: str) -> npt.NDArray[np.float32]:
+    """Mean embeddings of the whole store, (clip, feature) float32."""
+    return read_means(store, teacher, np.arange(store.n_clips))
+
+
+def statistics(embeddings: npt.NDArray[np.float32], rows: Rows, normalize: str) -> tuple[Tensor, Tensor]:
+    """Mean and deviation, (feature,) each, that a run normalises embeddings with: of the training clips."""
+    feature = embeddings.shape[1]
+    if normalize == "none":
+        return torch.zeros(feature), torch.ones(feature)
+    chosen = embeddings[rows].astype(np.float64)
+    deviation = chosen.std(axis=0)
+    deviation[deviation == 0] = 1  # a dimension without spread stays at zero
+    return torch.from_numpy(chosen.mean(axis=0)).float(), torch.from_numpy(deviation).float()
+
+
+def training_keys(data: TaskData, window: int, seed: int, epoch: int) -> Keys:
+    """One random crop of every training clip in random order: a pure function of seed and epoch.
+
+    So an epoch is the same whatever ran before it and however many processes read it.
+    """
+    random = np.random.default_rng([seed, epoch])
+    rows = random.permutation(data.train)
+    spare = np.maximum(data.lengths[rows] - window, 0)
+    return np.stack([rows, random.integers(0, spare + 1)], axis=1)
+
+
+def centre_keys(data: TaskData, rows: Rows, window: int) -> Keys:
+    """The centre crop of every clip."""
+    return np.stack([rows, np.maximum(data.lengths[rows] - window, 0) // 2], axis=1)
+
+
+def window_keys(data: TaskData, rows: Rows, window: int) -> Keys:
+    """Evenly spaced windows of every clip, min(16, ceil(length / window)) of each, clip after clip."""
+    keys = []
+    for row in rows.tolist():
+        length = int(data.lengths[row])
+        n = min(_MAX_WINDOWS, -(-length // window))
+        starts = np.linspace(0, max(length - window, 0), n).round().astype(np.int64)
+        keys.append(np.stack([np.full(n, row), starts], axis=1))
+    return np.concatenate(keys)
+
+
+class Crops(Dataset[Tensor]):
+    """Item (row, start) is a crop of the stored audio, (window,) int16, zero-padded at the end."""
+
+    def __init__(self, url: str, window: int) -> None:
+        self.waveforms = Waveforms(url)
+        self.window = window
+
+    def __getitem__(self, key: tuple[int, int]) -> Tensor:
+        """See the class."""
+        return torch.from_numpy(self.waveforms.crop(key[0], key[1], self.window))
+
+
+class KeyBatches(Sampler[list[tuple[int, int]]]):
+    """Cuts keys into batches, in order; the keys change from epoch to epoch, the reading processes stay."""
+
+    def __init__(self) -> None:
+        self.keys: Keys = np.empty((0, 2), dtype=np.int64)
+        self.size = 1
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for start in range(0, len(self.keys), self.size):
+            yield [(row, first) for row, first in self.keys[start : start + self.size].tolist()]
+
+    def __len__(self) -> int:
+        return -(-len(self.keys) // self.size)
+
+
+class CropReader:
+    """Reads crops in batches, in this process or in others.
+
+    Args:
+        store: Where from.
+        window: Samples per crop.
+        workers: Other processes that read ahead; 0: none.
+        pin: Put batches into pinned memory, for a GPU.
+    """
+
+    def __init__(self, store: Store, window: int, workers: int = 0, pin: bool = False) -> None:
+        self.window = window
+        self.sampler = KeyBatches()
+        # Workers are spawned: zarrs' Rust threads do not survive a fork, and reading then hangs.
+        context = "spawn" if workers else None
+        self.loader: DataLoader[Tensor] = DataLoader(
+            Crops(store.url, window),
+            batch_sampler=self.sampler,
+            num_workers=workers,
+            multiprocessing_context=context,
+            persistent_workers=workers > 0,
+            pin_memory=pin,
+        )
+
+    def batches(self, keys: Keys, size: int) -> Iterator[tuple[Rows, Tensor]]:
+        """Rows (B,) and audio (B, window) float32 in [-1, 1] of consecutive batches."""
+        self.sampler.keys, self.sampler.size = keys, size
+        for number, crops in enumerate(self.loader):
+            yield keys[number * size : number * size + len(crops), 0], crops
+
+    def windows(self, keys: Keys) -> Iterator[tuple[Rows, Tensor]]:
+        """As `batches`, in the batch size of evaluation."""
+        return self.batches(keys, _SCORING_BATCH)
+
+
+def as_float(crops: Tensor) -> Tensor:
+    """int16 crops to float32 in [-1, 1], after they have reached the device."""
+    return crops.float() / INT16_SCALE

@@ -1,0 +1,255 @@
+"""Training in plain sight: setup -> fit -> train_epoch, validate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from safetensors.torch import save_file
+from torch import Tensor
+
+from east.common.errors import RefusedError
+from east.common.reading import Rows
+from east.common.store import Store
+from east.common.terminal import Reporter
+from east.train.config import MIN_BATCH, TrainConfig
+from east.train.data import (
+    CropReader,
+    Keys,
+    TaskData,
+    as_float,
+    centre_keys,
+    load_embeddings,
+    statistics,
+    training_keys,
+)
+from east.train.guided import (
+    GuidedStudent,
+    Outputs,
+    TeacherTransformation,
+    Terms,
+    objective,
+    shuffled_distance,
+)
+from east.train.metrics import MAIN_METRIC, score
+from east.train.runs import BEST, MetricsLog
+from east.train.scoring import probabilities_of
+from east.train.students import STUDENTS, Student
+
+MAX_EPOCHS = 200
+PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.2, 5
+EARLY_STOP_PATIENCE = 12
+
+_GPU_WORKERS = 4
+
+Line = dict[str, float | None]
+"""What is logged of an epoch."""
+
+
+@dataclass
+class Setup:
+    """Everything the loop works on."""
+
+    config: TrainConfig
+    data: TaskData
+    fabric: Fabric
+    model: GuidedStudent
+    optimizer: torch.optim.Optimizer
+    reader: CropReader
+    embeddings: Tensor | None  # (clip, feature), on the CPU: the only thing held per clip
+
+    def batch(self, rows: Rows, crops: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Audio (B, window), embeddings (B, D) or None, and labels (B, class) on the device."""
+        device = self.fabric.device
+        audio = as_float(crops.to(device, non_blocking=True))
+        labels = torch.from_numpy(self.data.labels[rows]).to(device, non_blocking=True)
+        if self.embeddings is None:
+            return audio, None, labels
+        return audio, self.embeddings[rows].to(device, non_blocking=True), labels
+
+
+def setup(config: TrainConfig, store: Store, data: TaskData) -> Setup:
+    """Build student, guide, optimiser and reader, all from the seed.
+
+    Raises:
+        RefusedError: The device, the student or the compression cannot be had.
+    """
+    student_class = STUDENTS.load(config.student)
+    fabric = make_fabric(config)
+    torch.manual_seed(config.seed)
+    student = student_class(len(data.classes), config.channels)
+    embeddings = load_embeddings(store, config.teacher) if config.teacher else None
+    if embeddings is None:
+        model = GuidedStudent(student, config.system_row, statistics=None)
+    else:
+        shift = statistics(embeddings, data.train, config.normalized)
+        compression = _compression(config, student, embeddings.shape[1], len(data.classes))
+        model = GuidedStudent(student, config.system_row, shift, compression)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    model, optimizer = fabric.setup(model, optimizer)
+    on_gpu = fabric.device.type == "cuda"
+    workers = config.workers if config.workers is not None else _GPU_WORKERS * on_gpu
+    reader = CropReader(store, student_class.info.window, workers=workers, pin=on_gpu)
+    held = None if embeddings is None else torch.from_numpy(embeddings)
+    return Setup(config, data, fabric, model, optimizer, reader, held)
+
+
+def _compression(
+    config: TrainConfig, student: Student, n_teacher: int, n_classes: int
+) -> TeacherTransformation | None:
+    if not config.system_row.compress:
+        return None
+    n_compact = config.compression_dim or student.feature
+    if config.system_row.distance == "fitnet" and n_compact != student.feature:
+        raise RefusedError(
+            f"--compression-dim {n_compact} does not fit: {config.system} compares with the "
+            f"{student.feature} dimensions of the student; leave it out"
+        )
+    return TeacherTransformation(n_teacher, n_compact, n_classes, config.compression)
+
+
+def make_fabric(config: TrainConfig) -> Fabric:
+    """Device and precision of a run; one process, whatever a cluster's environment says about ranks.
+
+    Raises:
+        RefusedError: This machine lacks the device, or the device the precision.
+    """
+    accelerator, _, number = config.device.partition(":")
+    try:
+        return Fabric(
+            accelerator=accelerator,
+            devices=[int(number)] if number else 1,
+            precision=config.precision,  # type: ignore[arg-type]
+            plugins=LightningEnvironment(),
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        what = f"--device {config.device} --precision {config.precision}"
+        raise RefusedError(f"{what} cannot be had here: {reason}") from error
+
+
+def fit(ready: Setup, folder: Path, reporter: Reporter) -> int:
+    """Train until the valid loss stops falling or the epochs are over; returns the epochs trained.
+
+    `best.safetensors` is the state with the best valid metric; without a valid split, the last one.
+    """
+    config, data, model, optimizer = ready.config, ready.data, ready.model, ready.optimizer
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE
+    )
+    log = MetricsLog(folder)
+    lowest_loss, best_metric, waited, epoch = math.inf, -math.inf, 0, 0
+    epochs = config.epochs or MAX_EPOCHS
+    with reporter.progress(config.system, epochs) as advance:
+        for epoch in range(1, epochs + 1):
+            # Seeded per epoch, so that an epoch does not depend on what ran before it in this process.
+            torch.manual_seed(epoch_seed(config.seed, epoch))
+            line = {**train_epoch(ready, epoch), **validate(ready)}
+            log.write(epoch, {**line, "lr": optimizer.param_groups[0]["lr"]})
+            loss, metric = line.get("valid/loss"), line.get("valid/metric")
+            advance(1, "" if metric is None else f"valid {MAIN_METRIC[data.task]} {metric:.3f}")
+            if metric is None or metric > best_metric:
+                best_metric = best_metric if metric is None else metric
+                save_file(model.state_dict(), folder / BEST)
+            if loss is None:
+                continue
+            scheduler.step(loss)
+            waited = 0 if loss < lowest_loss else waited + 1
+            lowest_loss = min(loss, lowest_loss)
+            if waited >= EARLY_STOP_PATIENCE:
+                break
+    log.close()
+    return epoch
+
+
+def train_epoch(ready: Setup, epoch: int) -> Line:
+    """One random crop of every training clip; means of what is logged over the epoch's steps."""
+    config, data, model, fabric = ready.config, ready.data, ready.model, ready.fabric
+    model.train()
+    shuffler = torch.Generator().manual_seed(epoch_seed(config.seed, epoch))
+    keys = whole_batches(training_keys(data, ready.reader.window, config.seed, epoch), config.batch_size)
+    steps: list[dict[str, Tensor]] = []
+    for rows, crops in ready.reader.batches(keys, config.batch_size):
+        audio, embedding, labels = ready.batch(rows, crops)
+        outputs = model(audio, embedding)
+        terms = objective(outputs, labels, data.task, config.system_row, config.detach)
+        loss = terms.total(config.weight)
+        ready.optimizer.zero_grad()
+        fabric.backward(loss)
+        fabric.clip_gradients(model, ready.optimizer, max_norm=config.clip)
+        ready.optimizer.step()
+        steps.append(_logged(config, outputs, terms, loss, shuffler))
+    # Fetched once an epoch: reading a number from a GPU waits for everything before it.
+    return {f"train/{name}": torch.stack([s[name] for s in steps]).mean().item() for name in steps[0]}
+
+
+@torch.no_grad()
+def validate(ready: Setup) -> Line:
+    """Loss without L_teacher, and the metric, on the centre crop of every valid clip; empty without any."""
+    config, data, model = ready.config, ready.data, ready.model
+    if not len(data.valid):
+        return {}
+    model.eval()
+    pred, dist, probabilities = _Mean(), _Mean(), []
+    for rows, crops in ready.reader.batches(
+        centre_keys(data, data.valid, ready.reader.window), config.batch_size
+    ):
+        audio, embedding, labels = ready.batch(rows, crops)
+        outputs = model(audio, embedding)
+        terms = objective(outputs, labels, data.task, config.system_row, config.detach)
+        pred.add(terms.pred, len(rows))
+        if terms.dist is not None:
+            dist.add(terms.dist, len(rows))
+        probabilities.append(probabilities_of(outputs.logits.float(), data.task).cpu().numpy())
+    scores = score(np.concatenate(probabilities), data.labels[data.valid], data.classes, data.task)
+    weight = config.weight if dist.n else 0.0
+    return {
+        "valid/loss": (1 - weight) * pred.value + weight * dist.value,
+        "valid/pred": pred.value,
+        "valid/dist": dist.value if dist.n else None,
+        "valid/metric": scores.overall[MAIN_METRIC[data.task]],
+    }
+
+
+class _Mean:
+    """A running mean of scalars over clips."""
+
+    def __init__(self) -> None:
+        self.sum, self.n = 0.0, 0
+
+    def add(self, value: Tensor, n: int) -> None:
+        self.sum, self.n = self.sum + value.item() * n, self.n + n
+
+    @property
+    def value(self) -> float:
+        return self.sum / max(self.n, 1)
+
+
+def whole_batches(keys: Keys, batch_size: int) -> Keys:
+    """Drop the last batch where it has fewer than 4 clips: too few for batch norm and for a distance."""
+    rest = len(keys) % batch_size
+    return keys[: len(keys) - rest] if 0 < rest < MIN_BATCH else keys
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """A seed of its own for every epoch of every run."""
+    return seed * 1_000_003 + epoch
+
+
+def _logged(
+    config: TrainConfig, outputs: Outputs, terms: Terms, loss: Tensor, shuffler: torch.Generator
+) -> dict[str, Tensor]:
+    """What is logged of a step: scalars, still on the device."""
+    values = {"loss": loss.detach(), "pred": terms.pred.detach()}
+    if terms.dist is not None:
+        values["dist"] = terms.dist.detach()
+        values["dist_shuffled"] = shuffled_distance(outputs, config.system_row, shuffler)
+    if terms.teacher is not None and outputs.target is not None:
+        values["teacher"] = terms.teacher.detach()
+        values["compact_variance"] = outputs.target.detach().float().var(dim=0).mean()  # 0: it collapsed
+    return values

@@ -1,0 +1,148 @@
+"""One run from its configuration to `results.json`."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from east.common.errors import RefusedError
+from east.common.reading import Rows
+from east.common.store import Store, open_store
+from east.common.terminal import Quiet, Reporter
+from east.train.config import TrainConfig
+from east.train.data import TaskData, load_embeddings, load_task, statistics
+from east.train.metrics import Probabilities, Scores, score
+from east.train.runs import BEST, RunFolder
+from east.train.scoring import score_clips
+from east.train.teacher_lr import fit_logistic_regression
+
+if TYPE_CHECKING:
+    from east.train.loop import Setup
+
+Results = dict[str, Any]
+
+
+def train(config: TrainConfig, reporter: Reporter | None = None) -> Results:
+    """Carry out a run, or return what it measured before; the dictionary is that of `results.json`.
+
+    Raises:
+        RefusedError: The run cannot be carried out; nothing was written.
+    """
+    reporter = reporter or Quiet()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RefusedError(
+            "a run is one process, since a distance needs its whole batch: start a run per GPU"
+        )
+    store = open_store(config.store)
+    data = load_task(store, config)
+    run = RunFolder(config, store, data)
+    found = run.finished()
+    if found is not None:
+        reporter.say(f"{run.path}: finished before, nothing to train")
+        return found
+    if data.left_out:
+        reporter.say(f"{data.left_out} clips of {store.url} failed in extraction and are left out")
+    work = _train_student if config.system_row.student else _train_teacher_lr
+    results = work(config, store, data, run, reporter)
+    reporter.say(f"{run.path}: finished")
+    return results
+
+
+def _train_student(
+    config: TrainConfig, store: Store, data: TaskData, run: RunFolder, reporter: Reporter
+) -> Results:
+    # Lightning Fabric takes seconds to import, and a refused or finished run does not need it.
+    from east.train.loop import fit, setup
+
+    ready = setup(config, store, data)
+    run.start()
+    start = time.perf_counter()
+    epochs = fit(ready, run.path, reporter)
+    trained = time.perf_counter()
+    ready.model.load_state_dict(load_file(run.path / BEST))
+    valid, test = _score(ready, data.valid), _score(ready, data.test)
+    timing = {
+        "training_s": trained - start,
+        "evaluation_s": time.perf_counter() - trained,
+        "device": str(ready.fabric.device),
+        "threads": torch.get_num_threads(),
+    }
+    parameters = sum(p.numel() for p in ready.model.student.parameters())
+    results = _results(config, store, data, epochs=epochs, parameters=parameters, valid=valid, test=test)
+    run.finish(results, timing)
+    return results
+
+
+def _score(ready: Setup, rows: Rows) -> Scores | None:
+    probabilities = score_clips(ready.model, ready.reader, ready.data, rows, ready.fabric.device)
+    return _scores(probabilities, ready.data, rows)
+
+
+def _train_teacher_lr(
+    config: TrainConfig, store: Store, data: TaskData, run: RunFolder, reporter: Reporter
+) -> Results:
+    assert config.teacher is not None
+    run.start()
+    start = time.perf_counter()
+    embeddings = load_embeddings(store, config.teacher)
+    mean, deviation = statistics(embeddings, data.train, config.normalized)
+    fitted = fit_logistic_regression((torch.from_numpy(embeddings) - mean) / deviation, data)
+    reporter.say(f"L2 penalty {fitted.l2:g}")
+    statistic = {"embedding_mean": mean, "embedding_deviation": deviation}
+    save_file({**fitted.model.state_dict(), **statistic}, run.path / BEST)
+    results = _results(
+        config,
+        store,
+        data,
+        epochs=None,
+        parameters=sum(p.numel() for p in fitted.model.parameters()),
+        valid=_scores(fitted.probabilities[data.valid], data, data.valid),
+        test=_scores(fitted.probabilities[data.test], data, data.test),
+    )
+    run.finish(results, {"training_s": time.perf_counter() - start, "l2": fitted.l2})
+    return results
+
+
+def _scores(probabilities: Probabilities, data: TaskData, rows: Rows) -> Scores | None:
+    if not len(rows):
+        return None
+    return score(probabilities, data.labels[rows], data.classes, data.task)
+
+
+def _results(
+    config: TrainConfig,
+    store: Store,
+    data: TaskData,
+    *,
+    epochs: int | None,
+    parameters: int,
+    valid: Scores | None,
+    test: Scores | None,
+) -> Results:
+    """What is measured, without times: the same bytes for the same seed on a CPU."""
+    assert test is not None  # a run without test clips is refused
+    weights = asdict(store.teacher_record(config.teacher))["weights"] if config.teacher else None
+    return {
+        "dataset": store.header.dataset,
+        "protocol": data.protocol,
+        "task": data.task,
+        "system": config.system,
+        "student": config.student if config.system_row.student else None,
+        "teacher": config.teacher,
+        "fold": data.fold,
+        "seed": config.seed,
+        "epochs": epochs,
+        "parameters": parameters,
+        "labelled": data.labelled,
+        "unlabelled": len(data.train) - data.labelled,
+        "valid": valid.overall if valid else None,
+        "test": test.overall,
+        "per_class": test.per_class,
+        "teacher_weights": weights,
+        "store": store.identity(config.teacher),
+    }

@@ -1,0 +1,35 @@
+"""A student's probabilities for whole clips: the mean over evenly spaced windows."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from east.common.reading import Rows
+from east.train.data import CropReader, TaskData, as_float, window_keys
+from east.train.guided import GuidedStudent
+from east.train.metrics import Probabilities
+
+
+def probabilities_of(logits: Tensor, task: str) -> Tensor:
+    """(B, class) logits -> (B, class) probabilities: softmax, or a sigmoid per class."""
+    return logits.softmax(dim=1) if task == "multi-class" else logits.sigmoid()
+
+
+@torch.inference_mode()
+def score_clips(
+    model: GuidedStudent, reader: CropReader, data: TaskData, rows: Rows, device: torch.device
+) -> Probabilities:
+    """Probabilities of these clips, (len(rows), class) float32."""
+    model.eval()
+    sums = np.zeros((len(rows), len(data.classes)), dtype=np.float64)
+    counts = np.zeros(len(rows), dtype=np.int64)
+    place = {row: number for number, row in enumerate(rows.tolist())}
+    for batch_rows, crops in reader.windows(window_keys(data, rows, reader.window)):
+        logits = model(as_float(crops.to(device, non_blocking=True))).logits
+        batch = probabilities_of(logits.float(), data.task).cpu().numpy()
+        places = np.array([place[row] for row in batch_rows.tolist()])
+        np.add.at(sums, places, batch)
+        np.add.at(counts, places, 1)
+    return (sums / counts[:, None]).astype(np.float32)
