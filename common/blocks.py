@@ -76,6 +76,15 @@ def is_pending(group: zarr.Group, block: Block) -> bool:
 
 
 def commit(group: zarr.Group, block: Block, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write one block of a group, whole: every array named, then `state`, the sign that they are there."""
+    """Write one block of a group, whole: every array named, then `state`, the sign that they are there.
+
+    Raises:
+        ValueError: An array has not the block's shape.
+    """
     for name in sorted(arrays, key=lambda name: name == "state"):
-        array_of(group, name)[block.rows] = arrays[name]
+        array = array_of(group, name)
+        expected = (len(block), *array.shape[1:])
+        # Zarr itself would cut a wider array to fit, without a word.
+        if arrays[name].shape != expected:
+            raise ValueError(f"{name} of a block has shape {arrays[name].shape} instead of {expected}")
+        array[block.rows] = arrays[name]

@@ -31,14 +31,16 @@ def split_for(protocol: str, fold: int, index: Index) -> npt.NDArray[np.str_]:
     if protocol not in index.protocols:
         known = ", ".join(index.protocols)
         raise RefusedError(f"{index.dataset} has no protocol {protocol!r}: choose from {known}")
-    if not 1 <= fold <= test_folds(protocol):
-        raise RefusedError(f"protocol {protocol!r} has no fold {fold}: folds are 1 to {test_folds(protocol)}")
+    if not 1 <= fold <= count_test_folds(protocol):
+        raise RefusedError(
+            f"protocol {protocol!r} has no fold {fold}: folds are 1 to {count_test_folds(protocol)}"
+        )
     if protocol in ("given", "hashed"):
         return np.array(index.given, dtype=np.str_)
-    return _rotate(index.folds, fold, test_folds(protocol), with_valid=protocol.endswith("-1-1"))
+    return _rotate(index.folds, fold, count_test_folds(protocol), with_valid=protocol.endswith("-1-1"))
 
 
-def test_folds(protocol: str) -> int:
+def count_test_folds(protocol: str) -> int:
     """Number of test folds of a protocol: its numbers' sum, or 1 where it names a fixed split."""
     return sum(int(n) for n in protocol.split("-")) if re.fullmatch(r"\d+-1(-1)?", protocol) else 1
 

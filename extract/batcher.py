@@ -91,9 +91,10 @@ class Batcher:
             self._alone([window for window in batch if window.clip in bad], "the embedding is not finite")
 
     def _halve(self, batch: list[Window]) -> None:
-        self.batch_size = -(-len(batch) // 2)
-        self._run(batch[: self.batch_size])
-        self._run(batch[self.batch_size :])
+        self.batch_size = len(batch) // 2
+        while batch:  # the size may fall again on the way
+            now, batch = batch[: self.batch_size], batch[self.batch_size :]
+            self._run(now)
 
     def _alone(self, batch: list[Window], reason: str) -> None:
         """Try each clip of a failed batch by itself; only the culprit fails, with its reason."""

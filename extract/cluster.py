@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from east.common.memory import keeping_environment
+
 if TYPE_CHECKING:
     from distributed import Client
 
@@ -24,15 +26,16 @@ def local_cluster(workers: int) -> Iterator[Client]:
     import dask
     from distributed import Client, LocalCluster
 
-    # Workers are not killed over a share of memory: what a job holds is bounded by its blocks in flight.
-    settings = {"distributed.worker.daemon": True, "distributed.admin.tick.limit": "1h"}
+    # Replaces Dask's own, which sets MALLOC_TRIM_THRESHOLD_ low and OMP_NUM_THREADS=1: that is meant for
+    # many small tasks per worker, while ours runs one and should use its share of the cores.
+    settings = {"distributed.nanny.pre-spawn-environ": keeping_environment()}
     threads = max(1, (os.cpu_count() or 1) // workers)
     with (
         dask.config.set(settings),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
-            memory_limit=0,
+            memory_limit=0,  # nothing is killed over a share: what is held is bounded by blocks in flight
             dashboard_address=None,
             silence_logs=logging.CRITICAL,
         ) as cluster,
@@ -43,8 +46,6 @@ def local_cluster(workers: int) -> Iterator[Client]:
 
 
 def _set_threads(threads: int) -> None:
-    # Dask starts its workers with OMP_NUM_THREADS=1 (config distributed.nanny.pre-spawn-environ), meant for
-    # many tasks per worker; ours runs one task and should use its share of the cores.
     import torch
 
     torch.set_num_threads(threads)

@@ -30,7 +30,7 @@ from east.common.store import (
 from east.common.terminal import Quiet, Reporter
 from east.data import DATASETS
 from east.data.index import Index
-from east.data.splits import split_for, test_folds
+from east.data.splits import count_test_folds, split_for
 from east.extract.teacher import TeacherInfo, TeacherSpec
 from east.extract.teachers import TEACHERS
 from east.extract.weights import resolve_weights
@@ -168,8 +168,8 @@ def make_plan(config: ExtractConfig, reporter: Reporter) -> Plan:
     Raises:
         RefusedError: It cannot be carried out; names what is wrong and the mend.
     """
-    index = _index(config, reporter)
     infos = [TEACHERS.load(name).info for name in config.teachers]
+    index = _index(config, reporter)
     store = open_store(config.store, mode="r+") if store_exists(config.store) else None
     if store is not None:
         _check_store(store, config, index)
@@ -233,7 +233,9 @@ def _index(config: ExtractConfig, reporter: Reporter) -> Index:
 def columns(index: Index) -> Columns:
     """The index as the store keeps it, with every protocol's answer for every fold."""
     splits = {
-        protocol: np.stack([split_for(protocol, fold + 1, index) for fold in range(test_folds(protocol))])
+        protocol: np.stack(
+            [split_for(protocol, fold + 1, index) for fold in range(count_test_folds(protocol))]
+        )
         for protocol in index.protocols
     }
     ids, paths = np.array(index.ids), np.array(index.paths)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from east.common.blocks import Block
+from east.common.errors import RefusedError
 from east.common.store import open_store
 from east.extract.block import BlockReport, process_block
 from east.extract.teacher import Teacher, TeacherSpec
@@ -68,10 +69,17 @@ def load_teacher(spec: TeacherSpec) -> Teacher:
 
 
 def resolve_device(device: str) -> torch.device:
-    """The device of that name; "auto" is the first CUDA device where there is one."""
+    """The device of that name; "auto" is the first CUDA device where there is one.
+
+    Raises:
+        RefusedError: This machine has no such device.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
+    found = torch.device(device)
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise RefusedError(f"--device {device}: PyTorch sees {torch.cuda.device_count()} CUDA device(s) here")
+    return found
 
 
 def _version(package: str) -> str:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from east.common.errors import RefusedError
+from east.common.memory import keep_freed_memory
 from east.common.reading import Rows
 from east.common.store import Store, open_store
 from east.common.terminal import Quiet, Reporter
@@ -34,6 +35,7 @@ def train(config: TrainConfig, reporter: Reporter | None = None) -> Results:
         RefusedError: The run cannot be carried out; nothing was written.
     """
     reporter = reporter or Quiet()
+    keep_freed_memory()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RefusedError(
             "a run is one process, since a distance needs its whole batch: start a run per GPU"
@@ -79,6 +81,8 @@ def _train_student(
 
 
 def _score(ready: Setup, rows: Rows) -> Scores | None:
+    if not len(rows):
+        return None
     probabilities = score_clips(ready.model, ready.reader, ready.data, rows, ready.fabric.device)
     return _scores(probabilities, ready.data, rows)
 
@@ -101,16 +105,14 @@ def _train_teacher_lr(
         data,
         epochs=None,
         parameters=sum(p.numel() for p in fitted.model.parameters()),
-        valid=_scores(fitted.probabilities[data.valid], data, data.valid),
+        valid=_scores(fitted.probabilities[data.valid], data, data.valid) if len(data.valid) else None,
         test=_scores(fitted.probabilities[data.test], data, data.test),
     )
     run.finish(results, {"training_s": time.perf_counter() - start, "l2": fitted.l2})
     return results
 
 
-def _scores(probabilities: Probabilities, data: TaskData, rows: Rows) -> Scores | None:
-    if not len(rows):
-        return None
+def _scores(probabilities: Probabilities, data: TaskData, rows: Rows) -> Scores:
     return score(probabilities, data.labels[rows], data.classes, data.task)
 
 
