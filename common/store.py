@@ -19,19 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import zarr
-from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.errors import GroupNotFoundError
 
-from east.common.audio import STORED_RATE
 from east.common.errors import StoreError
+from east.common.layout import Columns, create_audio_arrays, create_teacher_arrays, write_columns
 
 SCHEMA = 1
-
-_WHOLE_CLIP_SAMPLES = 1 << 17  # up to 8 s a clip is one inner chunk
-_CHUNK_SAMPLES = 1 << 16  # above, 4 s: about as long as a student's crop
-_INDEX_CHUNK = 1 << 16  # clips
 
 
 @dataclass(frozen=True)
@@ -84,25 +78,6 @@ class TeacherRecord:
             "dtype": self.dtype,
             "precision": self.precision,
         }
-
-
-@dataclass(frozen=True)
-class Columns:
-    """What the index says of every clip.
-
-    Attributes:
-        clip_id: Unique ids, (clip,).
-        path: Audio paths relative to the root, (clip,).
-        fold: 1-based folds, -1 where there are none, (clip,) int8.
-        label: 1 present, 0 absent, -1 unknown, (clip, class) int8.
-        splits: Protocol -> (test_fold, clip) of "train", "valid", "test" or "" (unused).
-    """
-
-    clip_id: npt.NDArray[Any]
-    path: npt.NDArray[Any]
-    fold: npt.NDArray[np.int8]
-    label: npt.NDArray[np.int8]
-    splits: Mapping[str, npt.NDArray[Any]]
 
 
 class Store:
@@ -182,13 +157,9 @@ class Store:
             n_frames: Frames of a clip of `max_seconds`: the width of `frames`.
             feature: Dimension of one embedding.
         """
-        n, block = self.n_clips, self.header.block
         group = self.group.create_group(f"teachers/{record.name}", overwrite=True)
-        _block_array(group, "mean", ("clip", "feature"), (n, feature), "float32", block)
-        shape = (n, n_frames, feature)
-        _block_array(group, "frames", ("clip", "frame", "feature"), shape, record.dtype, block)
-        _block_array(group, "n_frames", ("clip",), (n,), "int32", block)
-        _state_arrays(group, n, block)
+        shape = (self.n_clips, n_frames, feature)
+        create_teacher_arrays(group, shape, record.dtype, self.header.block)
         group.update_attributes({"teacher": asdict(record)})  # last: the group is complete
 
     def record_root(self, root: str) -> None:
@@ -207,14 +178,9 @@ def create_store(url: str, header: Header, columns: Columns) -> Store:
     if store_exists(url):
         raise StoreError(f"{url} already holds a store: open it, or choose another name")
     group = zarr.open_group(url, mode="w", attributes={"east": {"schema": header.schema}})
-    _write_columns(group, columns)
-    n, samples = len(columns.clip_id), stored_samples(header.max_seconds)
-    audio = group.create_group("audio")
-    _waveform_array(audio, n, samples, header.block)
-    _block_array(audio, "n_samples", ("clip",), (n,), "int32", header.block)
-    _block_array(audio, "duration", ("clip",), (n,), "float32", header.block)
-    _block_array(audio, "rate", ("clip",), (n,), "int32", header.block)
-    _state_arrays(audio, n, header.block)
+    write_columns(group, columns)
+    n = len(columns.clip_id)
+    create_audio_arrays(group.create_group("audio"), n, header.max_seconds, header.block)
     group.create_group("teachers")
     group.update_attributes({"east": asdict(header)})  # last: the store is complete
     return open_store(url, mode="r+")
@@ -271,11 +237,6 @@ def check_identity(what: str, found: Mapping[str, object], wanted: Mapping[str, 
             )
 
 
-def stored_samples(max_seconds: float) -> int:
-    """Width of `/audio/waveform`: samples of the longest clip at the stored rate."""
-    return round(max_seconds * STORED_RATE)
-
-
 def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
     """An array of a group, opened so that chunks full of zeros are written too.
 
@@ -295,59 +256,6 @@ def _group_of(group: zarr.Group, name: str) -> zarr.Group:
     if not isinstance(found, zarr.Group):
         raise StoreError(f"the store is damaged: {group.store_path}/{name} is not a group")
     return found
-
-
-def _write_columns(group: zarr.Group, columns: Columns) -> None:
-    _index_array(group, "clip_id", ("clip",), columns.clip_id, "str")
-    _index_array(group, "path", ("clip",), columns.path, "str")
-    _index_array(group, "fold", ("clip",), columns.fold, "int8")
-    _index_array(group, "label", ("clip", "class"), columns.label, "int8")
-    splits = group.create_group("splits")
-    for protocol, table in columns.splits.items():
-        _index_array(splits, protocol, ("test_fold", "clip"), table, "str")
-
-
-def _index_array(
-    group: zarr.Group, name: str, dims: tuple[str, ...], values: npt.NDArray[Any], dtype: str
-) -> None:
-    chunks = tuple(max(1, min(size, _INDEX_CHUNK)) for size in values.shape)
-    array = group.create_array(
-        name, shape=values.shape, dtype=dtype, chunks=chunks, compressors=_codecs(), dimension_names=dims
-    )
-    array[...] = values
-
-
-def _block_array(
-    group: zarr.Group, name: str, dims: tuple[str, ...], shape: tuple[int, ...], dtype: str, block: int
-) -> None:
-    chunks = (block, *shape[1:])
-    group.create_array(
-        name, shape=shape, dtype=dtype, chunks=chunks, compressors=_codecs(), dimension_names=dims
-    )
-
-
-def _waveform_array(group: zarr.Group, n: int, samples: int, block: int) -> None:
-    # One shard (file) per block, cut into small inner chunks: a crop reads little, a block is one file.
-    inner = samples if samples <= _WHOLE_CLIP_SAMPLES else _CHUNK_SAMPLES
-    group.create_array(
-        "waveform",
-        shape=(n, samples),
-        dtype="int16",
-        shards=(block, -(-samples // inner) * inner),
-        chunks=(1, inner),
-        compressors=_codecs(),
-        dimension_names=("clip", "sample"),
-    )
-
-
-def _state_arrays(group: zarr.Group, n: int, block: int) -> None:
-    _block_array(group, "error", ("clip",), (n,), "str", block)
-    _block_array(group, "state", ("clip",), (n,), "uint8", block)
-
-
-def _codecs() -> tuple[ZstdCodec, Crc32cCodec]:
-    # The checksum is outermost: it covers the bytes as they lie on disk.
-    return ZstdCodec(level=1), Crc32cCodec()
 
 
 def _holds_something(url: str) -> bool:

@@ -16,7 +16,8 @@ import torch
 from east.common.audio import STORED_RATE, Audio, Samples, decode, resample, to_int16
 from east.common.blocks import Block, State, commit, is_pending
 from east.common.errors import AudioError
-from east.common.store import Store, array_of, stored_samples
+from east.common.layout import stored_samples
+from east.common.store import Store, array_of
 from east.extract.batcher import Batcher, Frames
 from east.extract.teacher import Teacher
 

@@ -35,7 +35,8 @@ def run(
     max_failed: Annotated[float, typer.Option(help="Share of clips that may fail.")] = 0.1,
 ) -> None:
     """Embed a data set; the same command again finishes what is pending and computes nothing twice."""
-    from east.extract.job import ExtractConfig, extract
+    from east.extract.config import ExtractConfig
+    from east.extract.job import extract
 
     config = ExtractConfig(
         dataset=dataset,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -41,14 +42,16 @@ def local_cluster(workers: int) -> Iterator[Client]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        client.run(_set_threads, threads)
+        client.run(_prepare_worker, threads)
         yield client
 
 
-def _set_threads(threads: int) -> None:
+def _prepare_worker(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+    # Ctrl-C reaches the whole process group; the client alone answers it, and ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def call_on_worker(client: Client, function: Callable[[A], B], argument: A) -> B:

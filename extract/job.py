@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from east.common.blocks import State, block_size, pending_blocks, states
 from east.common.errors import EastError, RefusedError, StoreError
+from east.common.layout import Columns
 from east.common.store import (
     SCHEMA,
-    Columns,
     Header,
     Store,
     TeacherRecord,
@@ -31,6 +28,7 @@ from east.common.terminal import Quiet, Reporter
 from east.data import DATASETS
 from east.data.index import Index
 from east.data.splits import count_test_folds, split_for
+from east.extract.config import ExtractConfig
 from east.extract.teacher import TeacherInfo, TeacherSpec
 from east.extract.teachers import TEACHERS
 from east.extract.weights import resolve_weights
@@ -40,62 +38,6 @@ if TYPE_CHECKING:
 
 _SHOWN_FAILURES = 5
 _PRECISION = "float32"
-
-
-@dataclass(frozen=True)
-class ExtractConfig:
-    """Everything `extract run` is asked for.
-
-    Attributes:
-        dataset: Name of the data set.
-        root: Where it lies.
-        store: Path or URL of the store, made if it does not exist.
-        teachers: Names of the teachers.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        workers: Worker processes on this machine.
-        batch_size: Windows per forward pass.
-        dtype: Of the stored frames, "float32" or "float16"; means are float32 always.
-        weights: Teacher -> path of its weights, or "random"; the published ones otherwise.
-        max_seconds: Longer audio is cut; None: what the data set declares.
-        limit: Only the first N clips of the index.
-        block: Clips per block at creation; None: 256, fewer in small sets.
-        overwrite: Replace the embeddings of the named teachers.
-        max_failed: Share of failed clips above which the job counts as failed.
-    """
-
-    dataset: str
-    root: Path
-    store: str
-    teachers: tuple[str, ...]
-    device: str = "auto"
-    workers: int = 1
-    batch_size: int = 16
-    dtype: str = "float32"
-    weights: Mapping[str, str] = field(default_factory=dict)
-    max_seconds: float | None = None
-    limit: int | None = None
-    block: int | None = None
-    overwrite: bool = False
-    max_failed: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not self.teachers:
-            raise RefusedError("no teacher is named: give --teacher NAME")
-        if self.dtype not in ("float32", "float16"):
-            raise RefusedError(f"--dtype {self.dtype!r} is not known: choose float32 or float16")
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise RefusedError(f"--device {self.device!r} is not known: choose auto, cpu, cuda or cuda:N")
-        for name in ("workers", "batch_size", "limit", "block"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise RefusedError(f"--{name.replace('_', '-')} {value} must be at least 1")
-        if self.max_seconds is not None and not 0 < self.max_seconds <= 3600:
-            raise RefusedError(f"--max-seconds {self.max_seconds:g} must be above 0 and at most 3600")
-        if not 0 <= self.max_failed <= 1:
-            raise RefusedError(f"--max-failed {self.max_failed:g} is a share: between 0 and 1")
-        stray = sorted(set(self.weights) - set(self.teachers))
-        if stray:
-            raise RefusedError(f"--weights names {stray[0]!r}, which is not among --teacher")
 
 
 @dataclass(frozen=True)
@@ -152,7 +94,11 @@ def extract(config: ExtractConfig, reporter: Reporter | None = None) -> ExtractR
         reporter.say(f"{config.store}: nothing to compute, every clip is done or failed already")
         result = _count(job.store, config, computed=0, seconds=0.0)
     else:
-        result = _run(job, reporter)
+        try:
+            result = _run(job, reporter)
+        except KeyboardInterrupt:
+            reporter.say("interrupted: what is done stays, the same command goes on from here")
+            raise
     reporter.say(f"{config.store}: {result.done} done, {result.failed} failed")
     if result.failed > config.max_failed * len(job.index) or not result.done:
         raise EastError(
@@ -211,7 +157,7 @@ def _prepare_store(job: Plan, facts: list[TeacherFacts]) -> Store:
     """Make the store and the teachers' groups where they are missing: the first thing that is written."""
     config = job.config
     store = job.store or create_store(config.store, _header(config, job.index), columns(job.index))
-    store.record_root(str(config.root))
+    store.record_root(str(config.root.absolute()))
     for spec, known in zip(job.teachers, facts, strict=True):
         if config.overwrite or store.find_teacher(spec.name) is None:
             record = _record(config, TEACHERS.load(spec.name).info, spec, known)
@@ -254,7 +200,7 @@ def _header(config: ExtractConfig, index: Index) -> Header:
         block=config.block or block_size(len(index)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         software=f"east-audio {version('east-audio')}",
-        root=str(config.root),
+        root=str(config.root.absolute()),
     )
 
 

@@ -15,7 +15,8 @@ import pytest
 import soundfile
 
 from east.common.blocks import Block, State, commit, plan
-from east.common.store import SCHEMA, Columns, Header, Store, TeacherRecord, create_store, stored_samples
+from east.common.layout import Columns, stored_samples
+from east.common.store import SCHEMA, Header, Store, TeacherRecord, create_store
 
 REPOSITORY = Path(__file__).parents[1]
 ESC10 = REPOSITORY.parent / "shared" / "esc10"

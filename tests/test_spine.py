@@ -12,7 +12,8 @@ import pytest
 from east.common.blocks import State, states
 from east.common.errors import RefusedError
 from east.common.store import array_of, open_store
-from east.extract.job import ExtractConfig, extract
+from east.extract.config import ExtractConfig
+from east.extract.job import extract
 from east.extract.teachers.musicnn import Musicnn
 from east.extract.weights import resolve_weights
 from east.train.config import TrainConfig

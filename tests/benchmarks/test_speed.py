@@ -23,7 +23,8 @@ from torch import Tensor
 from east.common.audio import decode, resample, to_int16
 from east.common.memory import keep_freed_memory
 from east.common.store import array_of, open_store
-from east.extract.job import ExtractConfig, extract
+from east.extract.config import ExtractConfig
+from east.extract.job import extract
 from east.extract.teachers.musicnn import Musicnn
 from east.extract.weights import resolve_weights
 from east.train.config import TrainConfig

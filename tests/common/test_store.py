@@ -13,8 +13,8 @@ import zarr
 
 from east.common.blocks import Block, State, block_size, commit, is_pending, pending_blocks, plan, states
 from east.common.errors import StoreError
+from east.common.layout import Columns
 from east.common.store import (
-    Columns,
     Header,
     Store,
     TeacherRecord,

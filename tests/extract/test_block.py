@@ -10,7 +10,8 @@ from torch import Tensor
 
 from east.common.audio import decode
 from east.common.blocks import Block, State, states
-from east.common.store import Columns, Header, Store, TeacherRecord, array_of, create_store
+from east.common.layout import Columns
+from east.common.store import Header, Store, TeacherRecord, array_of, create_store
 from east.extract.block import process_block
 from east.extract.teacher import PublishedWeights, TeacherInfo, Weights
 

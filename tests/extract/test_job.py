@@ -1,5 +1,6 @@
 """`extract run` and `extract info` as a user runs them, musicnn with random weights."""
 
+import os
 import re
 import shutil
 import signal
@@ -17,8 +18,9 @@ from east.common.blocks import State, states
 from east.common.errors import EastError, RefusedError
 from east.common.store import array_of, open_store
 from east.common.terminal import Quiet
+from east.extract.config import ExtractConfig
 from east.extract.info import describe
-from east.extract.job import ExtractConfig, extract, make_plan
+from east.extract.job import extract, make_plan
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 RANDOM = ("--teacher", "musicnn", "--weights", "musicnn=random")
@@ -149,6 +151,25 @@ def test_killed_and_run_again_equals_uninterrupted(tiny_esc50: Path, tmp_path: P
     assert again.returncode == 0, again.stderr
     assert {p: p.stat().st_mtime_ns for p in files} == files  # no block was computed twice
     assert_equal_stores(whole, killed)
+
+
+def test_ctrl_c_stops_quietly_and_the_same_command_goes_on(
+    tiny_esc50: Path, tmp_path: Path, command: Run
+) -> None:
+    store = tmp_path / "s.zarr"
+    executable = Path(sys.executable).with_name("extract")
+    arguments = ["run", "esc50", str(tiny_esc50), str(store), *RANDOM, "--block", "1"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    job = subprocess.Popen([str(executable), *arguments], text=True, start_new_session=True, **pipes)  # type: ignore[call-overload]
+    deadline = time.monotonic() + 60
+    while not list(store.glob("teachers/musicnn/state/c/*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(job.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+    output, _ = job.communicate(timeout=30)
+    assert job.returncode == 130
+    assert "the same command goes on from here" in output
+    assert "Traceback" not in output
+    assert command("extract", *arguments).returncode == 0
 
 
 def test_overwrite_replaces_the_named_teacher_only(tiny_esc50: Path, tmp_path: Path) -> None:
