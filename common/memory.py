@@ -1,8 +1,9 @@
 """Keeping freed memory, so that CPU training and inference do not fault their activations in anew each time.
 
 PyTorch's CPU allocator asks malloc for every activation. glibc maps large ones afresh and hands them back
-at once, so that each forward pass pays for zeroed pages. Keeping them made a training step of the short-chunk
-CNN 1.3 to 1.5 times as fast on two cores and embedding 1.5 times (`make bench`), for up to a sixth more memory.
+at once, so that each forward pass pays for zeroed pages. Keeping them made a training step of the
+short-chunk CNN 1.3 to 1.5 times as fast on two cores, and embedding 1.5 times (`make bench`), for up to a
+sixth more memory.
 """
 
 import ctypes

@@ -6,9 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
-from east.common.errors import EastError
+from east.common.errors import EastError, RefusedError
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -95,6 +95,21 @@ def run_app(app: Typer, name: str) -> NoReturn:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     sys.exit(0)
+
+
+Number = TypeVar("Number", int, float)
+
+
+def numbers(values: Sequence[str] | None, kind: Callable[[str], Number], option: str) -> tuple[Number, ...]:
+    """As `names`, for numbers.
+
+    Raises:
+        RefusedError: One of them is no number.
+    """
+    try:
+        return tuple(kind(part) for part in names(values))
+    except ValueError as error:
+        raise RefusedError(f"{option} {','.join(values or ())}: {error}") from error
 
 
 def names(values: Sequence[str] | None) -> tuple[str, ...]:

@@ -9,5 +9,7 @@ DATASETS: Registry[type[Dataset]] = Registry(
     table={
         "esc50": "east.data.esc50:Esc50",
         "csv": "east.data.own_csv:OwnCsv",
+        "demo": "east.data.demo:Demo",
+        "demo-shift": "east.data.demo:DemoShift",
     },
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from east.common.blocks import State, block_size, pending_blocks, states
-from east.common.errors import EastError, RefusedError, StoreError
+from east.common.errors import EastError, StoreError
 from east.common.layout import Columns
 from east.common.store import (
     SCHEMA,
@@ -166,8 +166,6 @@ def _prepare_store(job: Plan, facts: list[TeacherFacts]) -> Store:
 
 
 def _index(config: ExtractConfig, reporter: Reporter) -> Index:
-    if not config.root.exists():
-        raise RefusedError(f"{config.root} does not exist: give the root of the data set")
     index = DATASETS.load(config.dataset)().index(config.root)
     for remark in index.remarks:
         reporter.say(remark)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from east.common.terminal import Terminal, run_app
+from east.common.terminal import Terminal, names, numbers, run_app
 
 app = typer.Typer(
     help="Train small students from a store of audio and teacher embeddings; no teacher is ever loaded.",
@@ -15,41 +15,59 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+# Options that `run` and `compare` share. None means: as the preset says, else as `TrainConfig` says.
+Store = Annotated[str, typer.Argument(help="The store, made by `extract run`.")]
+Preset = Annotated[str | None, typer.Option(help="Named settings, as few-labels; options given win.")]
+Protocol = Annotated[str | None, typer.Option(help="Default: the store's first.")]
+Epochs = Annotated[int | None, typer.Option(help="At most; default 200.")]
+BatchSize = Annotated[int | None, typer.Option(help="Clips per step; default 16.")]
+Lr = Annotated[float | None, typer.Option(help="Learning rate; default 1e-4.")]
+Weight = Annotated[float | None, typer.Option(help="w in (1 - w) L_pred + w L_dist; default 0.5.")]
+Normalize = Annotated[str | None, typer.Option(help="none or standardise; default: the system's.")]
+Detach = Annotated[bool | None, typer.Option(help="Whether to keep L_dist from moving the compression.")]
+Compression = Annotated[str | None, typer.Option(help="linear (default) or mlp.")]
+CompressionDim = Annotated[int | None, typer.Option(help="Default: the student's.")]
+Unlabelled = Annotated[str | None, typer.Option(help="use or drop clips without labels.")]
+Channels = Annotated[int | None, typer.Option(help="Width of the student; default 128.")]
+Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or cuda:N.")]
+Precision = Annotated[str | None, typer.Option(help="32-true (default), bf16-mixed or 16-mixed.")]
+Workers = Annotated[int | None, typer.Option(help="Reading processes; default 0, beside a GPU 4.")]
+
 
 @app.command()
 def run(
-    store: Annotated[str, typer.Argument(help="The store, made by `extract run`.")],
+    store: Store,
     system: Annotated[str, typer.Option(help="teacher-lr, baseline, east-fitnet, east-dc, ...+linear.")],
     teacher: Annotated[str | None, typer.Option(help="A teacher in the store.")] = None,
     student: Annotated[str, typer.Option(help="See `train students`.")] = "sc-cnn",
-    protocol: Annotated[str | None, typer.Option(help="Default: the store's first.")] = None,
     fold: Annotated[int | None, typer.Option(help="Test fold, where the protocol has folds.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order, crops and dropout.")] = 0,
-    epochs: Annotated[int | None, typer.Option(help="At most; default 200.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Clips per step.")] = 16,
-    lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-4,
-    weight: Annotated[float, typer.Option(help="w in (1 - w) L_pred + w L_dist.")] = 0.5,
-    normalize: Annotated[str | None, typer.Option(help="none or standardise; default: the system's.")] = None,
-    detach: Annotated[bool, typer.Option(help="Keep L_dist from moving the compression.")] = True,
-    compression: Annotated[str, typer.Option(help="linear or mlp.")] = "linear",
-    compression_dim: Annotated[int | None, typer.Option(help="Default: the student's.")] = None,
-    channels: Annotated[int, typer.Option(help="Width of the student.")] = 128,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = "32-true",
-    workers: Annotated[int | None, typer.Option(help="Reading processes; default 0, beside a GPU 4.")] = None,
+    label_share: Annotated[float | None, typer.Option(help="Hide the labels of all but this share.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     out: Annotated[Path | None, typer.Option(help="Run folder; default: a name under runs/.")] = None,
+    preset: Preset = None,
+    protocol: Protocol = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Lr = None,
+    weight: Weight = None,
+    normalize: Normalize = None,
+    detach: Detach = None,
+    compression: Compression = None,
+    compression_dim: CompressionDim = None,
+    unlabelled: Unlabelled = None,
+    channels: Channels = None,
+    device: Device = None,
+    precision: Precision = None,
+    workers: Workers = None,
 ) -> None:
     """Train and test one system; a run that is finished is not trained again."""
     from east.train.config import TrainConfig
+    from east.train.presets import settings
 
-    config = TrainConfig(
-        store=store,
-        system=system,
-        teacher=teacher,
-        student=student,
+    chosen = settings(
+        preset,
         protocol=protocol,
-        fold=fold,
-        seed=seed,
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
@@ -58,15 +76,93 @@ def run(
         detach=detach,
         compression=compression,
         compression_dim=compression_dim,
+        unlabelled=unlabelled,
         channels=channels,
         device=device,
         precision=precision,
         workers=workers,
+    )
+    config = TrainConfig(
+        store=store,
+        system=system,
+        teacher=teacher,
+        student=student,
+        fold=fold,
+        seed=seed,
+        label_share=label_share,
+        resume=resume,
         out=out,
+        **chosen,
     )
     from east.train.run import train
 
     typer.echo(_summary(train(config, Terminal())))
+
+
+@app.command()
+def compare(
+    store: Store,
+    systems: Annotated[list[str] | None, typer.Option(help="Default: all six.")] = None,
+    teachers: Annotated[list[str] | None, typer.Option(help="Default: all in the store.")] = None,
+    students: Annotated[list[str] | None, typer.Option(help="Default: sc-cnn.")] = None,
+    seeds: Annotated[list[str] | None, typer.Option(help="Default: 0.")] = None,
+    folds: Annotated[list[str] | None, typer.Option(help="Default: all of the protocol.")] = None,
+    label_shares: Annotated[list[str] | None, typer.Option(help="Shares of the labels to keep.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the runs, the table and the chart.")] = Path("runs"),
+    preset: Preset = None,
+    protocol: Protocol = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Lr = None,
+    weight: Weight = None,
+    normalize: Normalize = None,
+    detach: Detach = None,
+    compression: Compression = None,
+    compression_dim: CompressionDim = None,
+    unlabelled: Unlabelled = None,
+    channels: Channels = None,
+    device: Device = None,
+    precision: Precision = None,
+    workers: Workers = None,
+) -> None:
+    """Train and test systems x teachers x students x seeds x folds, then show the table and the chart.
+
+    List options repeat and take commas. Runs that are finished are not trained again.
+    """
+    from east.train.compare import CompareConfig, compare, lines_of
+    from east.train.presets import settings
+    from east.train.systems import SYSTEMS
+
+    chosen = settings(
+        preset,
+        protocol=protocol,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        weight=weight,
+        normalize=normalize,
+        detach=detach,
+        compression=compression,
+        compression_dim=compression_dim,
+        unlabelled=unlabelled,
+        channels=channels,
+        device=device,
+        precision=precision,
+        workers=workers,
+    )
+    config = CompareConfig(
+        store=store,
+        systems=names(systems) or tuple(SYSTEMS),
+        teachers=names(teachers),
+        students=names(students) or ("sc-cnn",),
+        seeds=numbers(seeds, int, "--seeds") or (0,),
+        folds=numbers(folds, int, "--folds"),
+        label_shares=numbers(label_shares, float, "--label-shares") or (None,),
+        out=out,
+        settings=chosen,
+    )
+    for line in lines_of(compare(config, Terminal())):
+        typer.echo(line)
 
 
 @app.command()

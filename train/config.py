@@ -15,7 +15,7 @@ MIN_BATCH = 4
 """Smallest batch that trains: batch norm and distance correlation say nothing about less."""
 
 # Where and how fast a run is computed does not make it another run.
-_NOT_IDENTITY = ("store", "device", "workers", "out")
+_NOT_IDENTITY = ("store", "device", "workers", "require", "resume", "out")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class TrainConfig:
     config/magna/east_final_passt.json of https://github.com/suncerock/EAsT-music-classification): Adam,
     learning rate and weight decay 1e-4, batch 16, gradient clipping at 1, plateau factor 0.2 with patience
     5, early stopping with patience 12. `weight` 0.5 (theirs was 0.6) and at most 200 epochs of one random
-    crop per clip are ours.
+    crop per clip are ours. Plateau and early stopping follow the valid loss without L_teacher (with
+    compression L_pred alone, since the target of L_dist then changes from epoch to epoch).
 
     Attributes:
         store: Path or URL of the store.
@@ -50,6 +51,11 @@ class TrainConfig:
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: As Lightning Fabric calls it: "32-true", "bf16-mixed" or "16-mixed".
         workers: Processes that read crops; None: 0 on a CPU, 4 beside a GPU.
+        label_share: Share of the labelled training clips that keep their labels; the others are hidden.
+        unlabelled: "use" training clips without labels for L_dist, or "drop" them; None: use them where the
+            system has a distance.
+        require: Other teachers; clips that failed for one of them are left out too.
+        resume: Go on with an interrupted run after its last whole epoch; otherwise it starts over.
         out: Run folder; None: a name under runs/ that says what the run is.
     """
 
@@ -74,6 +80,10 @@ class TrainConfig:
     device: str = "auto"
     precision: str = "32-true"
     workers: int | None = None
+    label_share: float | None = None
+    unlabelled: str | None = None
+    require: tuple[str, ...] = ()
+    resume: bool = False
     out: Path | None = None
 
     def __post_init__(self) -> None:
@@ -82,6 +92,10 @@ class TrainConfig:
             raise RefusedError(f"system {self.system!r} needs embeddings: give --teacher NAME")
         if not row.needs_teacher and self.teacher is not None:
             raise RefusedError(f"system {self.system!r} uses no teacher: leave --teacher out")
+        if self.unlabelled == "use" and row.distance is None:
+            raise RefusedError(
+                f"system {self.system!r} has no distance to use unlabelled clips for: drop them"
+            )
         self._check_numbers()
         self._check_choices()
 
@@ -95,10 +109,15 @@ class TrainConfig:
         """What happens to the embeddings: the user's choice or the system's."""
         return self.normalize or self.system_row.normalize
 
-    def hash(self, identity: str) -> str:
-        """Short hash of everything that makes the result, together with the store's identity."""
+    @property
+    def uses_unlabelled(self) -> bool:
+        """Whether training clips without labels take part."""
+        return self.system_row.distance is not None and self.unlabelled != "drop"
+
+    def hash(self, identity: str, clips: str) -> str:
+        """Short hash of everything that makes the result: with the store's identity and the clips used."""
         parts = {key: value for key, value in asdict(self).items() if key not in _NOT_IDENTITY}
-        return hashlib.sha256(json.dumps([parts, identity], sort_keys=True).encode()).hexdigest()[:8]
+        return hashlib.sha256(json.dumps([parts, identity, clips], sort_keys=True).encode()).hexdigest()[:8]
 
     def _check_numbers(self) -> None:
         for name, lowest in (
@@ -117,12 +136,15 @@ class TrainConfig:
             )
         if not 0 < self.lr <= 1:
             raise RefusedError(f"--lr {self.lr:g} must be above 0 and at most 1")
+        if self.label_share is not None and not 0 < self.label_share <= 1:
+            raise RefusedError(f"--label-share {self.label_share:g} is a share: above 0, at most 1")
         if not 0 <= self.weight <= 1:
             raise RefusedError(f"--weight {self.weight:g} must be between 0 and 1")
 
     def _check_choices(self) -> None:
         choices = {
             "normalize": (None, "none", "standardise"),
+            "unlabelled": (None, "use", "drop"),
             "compression": ("linear", "mlp"),
             "precision": ("32-true", "bf16-mixed", "16-mixed"),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from east.common.errors import RefusedError
 from east.common.reading import Rows, Waveforms, read_lengths, read_means, usable_clips
 from east.common.store import Store
 from east.train.config import MIN_BATCH, TrainConfig
+from east.train.few_labels import choose_labelled
 
 Keys = npt.NDArray[np.int64]
 """(n, 2): row in the store and first sample of a crop."""
@@ -34,10 +36,11 @@ class TaskData:
         classes: Names of the classes.
         protocol: Evaluation protocol.
         fold: Test fold, or None where the protocol has none.
-        train: Rows to train on; without a distance only labelled ones.
+        pool: Training rows whether they are used or not: what the embeddings' statistics are taken of.
+        train: Rows to train on.
         valid: Labelled rows to validate on.
         test: Labelled rows to test on.
-        labels: (clip, class) int8 of the whole store.
+        labels: (clip, class) int8 of the whole store; hidden ones are -1.
         lengths: Stored samples, (clip,) int32, of the whole store.
         left_out: Clips that are not used because they failed.
     """
@@ -46,6 +49,7 @@ class TaskData:
     classes: list[str]
     protocol: str
     fold: int | None
+    pool: Rows
     train: Rows
     valid: Rows
     test: Rows
@@ -54,9 +58,20 @@ class TaskData:
     left_out: int
 
     @property
-    def labelled(self) -> int:
-        """Training clips with a label."""
-        return int((self.labels[self.train] >= 0).any(axis=1).sum())
+    def labelled(self) -> Rows:
+        """The training rows that have a label."""
+        return with_label(self.labels, self.train)
+
+    @property
+    def digest(self) -> str:
+        """Hash of which clips are for what."""
+        parts = [np.array([len(rows), *rows]) for rows in (self.pool, self.train, self.valid, self.test)]
+        return hashlib.sha256(np.concatenate(parts).astype("<i8").tobytes()).hexdigest()
+
+    @property
+    def unlabelled(self) -> Rows:
+        """The training rows that have none, and take part in L_dist alone."""
+        return self.train[(self.labels[self.train] < 0).all(axis=1)]
 
 
 def load_task(store: Store, config: TrainConfig) -> TaskData:
@@ -65,31 +80,48 @@ def load_task(store: Store, config: TrainConfig) -> TaskData:
     Raises:
         RefusedError: The protocol, the fold, or enough clips are not there.
     """
-    usable = usable_clips(store, [config.teacher] if config.teacher else [])
+    teachers = dict.fromkeys([*([config.teacher] if config.teacher else []), *config.require])
+    usable = usable_clips(store, list(teachers))
     columns = store.columns()
     protocol = config.protocol or store.header.protocols[0]
     if protocol not in columns.splits:
         known = ", ".join(store.header.protocols)
         raise RefusedError(f"{store.url} has no protocol {protocol!r}: choose from {known}")
     split = _split(columns.splits[protocol], protocol, config.fold)
-    known_label = (columns.label >= 0).any(axis=1)
-    chosen = {name: usable.done & (split == name) for name in ("train", "valid", "test")}
-    if config.system_row.distance is None:
-        chosen["train"] &= known_label
+    rows: dict[str, Rows] = {
+        name: np.flatnonzero(usable.done & (split == name)) for name in ("train", "valid", "test")
+    }
+    labels = hide_labels(columns.label, rows["train"], config)
     data = TaskData(
         task=store.header.task,
         classes=store.header.classes,
         protocol=protocol,
         fold=config.fold,
-        train=np.flatnonzero(chosen["train"]),
-        valid=np.flatnonzero(chosen["valid"] & known_label),
-        test=np.flatnonzero(chosen["test"] & known_label),
-        labels=columns.label,
+        pool=rows["train"],
+        train=rows["train"] if config.uses_unlabelled else with_label(labels, rows["train"]),
+        valid=with_label(labels, rows["valid"]),
+        test=with_label(labels, rows["test"]),
+        labels=labels,
         lengths=read_lengths(store),
         left_out=int((~usable.done & (split != "")).sum()),
     )
     _check(data, config)
     return data
+
+
+def with_label(labels: npt.NDArray[np.int8], rows: Rows) -> Rows:
+    """Those of the rows that have any known label."""
+    return rows[(labels[rows] >= 0).any(axis=1)]
+
+
+def hide_labels(labels: npt.NDArray[np.int8], train: Rows, config: TrainConfig) -> npt.NDArray[np.int8]:
+    """All labels, with those of the training clips that `--label-share` hides set to -1."""
+    if config.label_share is None:
+        return labels
+    labelled = with_label(labels, train)
+    hidden = labels.copy()
+    hidden[labelled[~choose_labelled(labels[labelled], config.label_share, config.seed)]] = -1
+    return hidden
 
 
 def _split(table: npt.NDArray[Any], protocol: str, fold: int | None) -> npt.NDArray[Any]:
@@ -107,9 +139,9 @@ def _split(table: npt.NDArray[Any], protocol: str, fold: int | None) -> npt.NDAr
 
 def _check(data: TaskData, config: TrainConfig) -> None:
     where = f"protocol {data.protocol!r}" + (f", fold {data.fold}" if data.fold else "")
-    if data.labelled < MIN_BATCH:
+    if len(data.labelled) < MIN_BATCH:
         raise RefusedError(
-            f"{where} leaves {data.labelled} labelled training clips; at least {MIN_BATCH} are needed"
+            f"{where} leaves {len(data.labelled)} labelled training clips; at least {MIN_BATCH} are needed"
         )
     if not len(data.test):
         raise RefusedError(f"{where} leaves no labelled test clip: check the store's splits and failed clips")
@@ -133,15 +165,42 @@ def statistics(embeddings: npt.NDArray[np.float32], rows: Rows, normalize: str) 
     return torch.from_numpy(chosen.mean(axis=0)).float(), torch.from_numpy(deviation).float()
 
 
-def training_keys(data: TaskData, window: int, seed: int, epoch: int) -> Keys:
-    """One random crop of every training clip in random order: a pure function of seed and epoch.
+def training_keys(data: TaskData, window: int, config: TrainConfig, epoch: int) -> Keys:
+    """The random crops of an epoch in random order: a pure function of seed and epoch.
 
-    So an epoch is the same whatever ran before it and however many processes read it.
+    An epoch is as many crops as there are training clips. Where some of them do not take part, the others
+    come round more than once, so that every system takes the same number of steps. Where clips without
+    labels outnumber those with, every batch is half labelled, half not.
     """
-    random = np.random.default_rng([seed, epoch])
-    rows = random.permutation(data.train)
+    random = np.random.default_rng([config.seed, epoch])
+    labelled, unlabelled, n = data.labelled, data.unlabelled, len(data.pool)
+    if len(unlabelled) > len(labelled):
+        rows = _half_and_half(labelled, unlabelled, n, config.batch_size, random)
+    else:
+        rows = _drop_small_rest(_rounds(data.train, n, random), config.batch_size)
     spare = np.maximum(data.lengths[rows] - window, 0)
     return np.stack([rows, random.integers(0, spare + 1)], axis=1)
+
+
+def _half_and_half(
+    labelled: Rows, unlabelled: Rows, n: int, batch_size: int, random: np.random.Generator
+) -> Rows:
+    """At least `n` rows in whole batches, the first half of each labelled."""
+    batches, half = -(-n // batch_size), batch_size // 2
+    first = _rounds(labelled, batches * half, random).reshape(batches, half)
+    second = _rounds(unlabelled, batches * (batch_size - half), random).reshape(batches, batch_size - half)
+    return np.concatenate([first, second], axis=1).ravel()
+
+
+def _rounds(rows: Rows, n: int, random: np.random.Generator) -> Rows:
+    """The first `n` of the rows in random order, again and again in another one."""
+    return np.concatenate([random.permutation(rows) for _ in range(-(-n // len(rows)))])[:n]
+
+
+def _drop_small_rest(rows: Rows, batch_size: int) -> Rows:
+    """Drop a last batch of fewer than 4 clips: too few for batch norm and for a distance."""
+    rest = len(rows) % batch_size
+    return rows[: len(rows) - rest] if 0 < rest < MIN_BATCH else rows
 
 
 def centre_keys(data: TaskData, rows: Rows, window: int) -> Keys:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +9,17 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from safetensors.torch import save_file
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from east.common.errors import RefusedError
 from east.common.reading import Rows
 from east.common.store import Store
 from east.common.terminal import Reporter
-from east.train.config import MIN_BATCH, TrainConfig
+from east.train.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
+from east.train.config import TrainConfig
 from east.train.data import (
     CropReader,
-    Keys,
     TaskData,
     as_float,
     centre_keys,
@@ -87,7 +86,7 @@ def setup(config: TrainConfig, store: Store, data: TaskData) -> Setup:
     if embeddings is None:
         model = GuidedStudent(student, config.system_row, statistics=None)
     else:
-        shift = statistics(embeddings, data.train, config.normalized)
+        shift = statistics(embeddings, data.pool, config.normalized)
         compression = _compression(config, student, embeddings.shape[1], len(data.classes))
         model = GuidedStudent(student, config.system_row, shift, compression)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
@@ -133,38 +132,42 @@ def make_fabric(config: TrainConfig) -> Fabric:
         raise RefusedError(f"{what} cannot be had here: {reason}") from error
 
 
-def fit(ready: Setup, folder: Path, reporter: Reporter) -> int:
-    """Train until the valid loss stops falling or the epochs are over; returns the epochs trained.
+def fit(ready: Setup, folder: Path, reporter: Reporter, resume: bool = False) -> int:
+    """Train until the monitored valid loss stops falling or the epochs are over; returns the epochs trained.
 
     `best.safetensors` is the state with the best valid metric; without a valid split, the last one.
+
+    Args:
+        ready: What to train.
+        folder: Run folder.
+        reporter: Where progress goes.
+        resume: Go on after the last whole epoch of an interrupted run.
     """
     config, data, model, optimizer = ready.config, ready.data, ready.model, ready.optimizer
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE
-    )
-    log = MetricsLog(folder)
-    lowest_loss, best_metric, waited, epoch = math.inf, -math.inf, 0, 0
-    epochs = config.epochs or MAX_EPOCHS
-    with reporter.progress(config.system, epochs) as advance:
-        for epoch in range(1, epochs + 1):
+    scheduler = ReduceLROnPlateau(optimizer, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
+    at = load_checkpoint(folder, model, optimizer, scheduler) if resume else Progress()
+    log = MetricsLog(folder, epochs=at.epoch)
+    last = config.epochs or MAX_EPOCHS
+    with reporter.progress(config.system, last) as advance:
+        advance(at.epoch, "resumed" if at.epoch else "")
+        while at.epoch < last and at.waited < EARLY_STOP_PATIENCE:
+            at.epoch += 1
             # Seeded per epoch, so that an epoch does not depend on what ran before it in this process.
-            torch.manual_seed(epoch_seed(config.seed, epoch))
-            line = {**train_epoch(ready, epoch), **validate(ready)}
-            log.write(epoch, {**line, "lr": optimizer.param_groups[0]["lr"]})
-            loss, metric = line.get("valid/loss"), line.get("valid/metric")
+            torch.manual_seed(epoch_seed(config.seed, at.epoch))
+            line = {**train_epoch(ready, at.epoch), **validate(ready)}
+            log.write(at.epoch, {**line, "lr": optimizer.param_groups[0]["lr"]})
+            monitored, metric = line.get("valid/monitored"), line.get("valid/metric")
             advance(1, "" if metric is None else f"valid {MAIN_METRIC[data.task]} {metric:.3f}")
-            if metric is None or metric > best_metric:
-                best_metric = best_metric if metric is None else metric
-                save_file(model.state_dict(), folder / BEST)
-            if loss is None:
-                continue
-            scheduler.step(loss)
-            waited = 0 if loss < lowest_loss else waited + 1
-            lowest_loss = min(loss, lowest_loss)
-            if waited >= EARLY_STOP_PATIENCE:
-                break
+            if metric is None or metric > at.best_metric:
+                at.best_metric = at.best_metric if metric is None else metric
+                save_weights(folder / BEST, model.state_dict())
+            if monitored is not None:
+                scheduler.step(monitored)
+                at.waited = 0 if monitored < at.lowest_loss else at.waited + 1
+                at.lowest_loss = min(monitored, at.lowest_loss)
+            save_checkpoint(folder, at, model, optimizer, scheduler)
     log.close()
-    return epoch
+    return at.epoch
 
 
 def train_epoch(ready: Setup, epoch: int) -> Line:
@@ -172,7 +175,7 @@ def train_epoch(ready: Setup, epoch: int) -> Line:
     config, data, model, fabric = ready.config, ready.data, ready.model, ready.fabric
     model.train()
     shuffler = torch.Generator().manual_seed(epoch_seed(config.seed, epoch))
-    keys = whole_batches(training_keys(data, ready.reader.window, config.seed, epoch), config.batch_size)
+    keys = training_keys(data, ready.reader.window, config, epoch)
     steps: list[dict[str, Tensor]] = []
     for rows, crops in ready.reader.batches(keys, config.batch_size):
         audio, embedding, labels = ready.batch(rows, crops)
@@ -190,7 +193,10 @@ def train_epoch(ready: Setup, epoch: int) -> Line:
 
 @torch.no_grad()
 def validate(ready: Setup) -> Line:
-    """Loss without L_teacher, and the metric, on the centre crop of every valid clip; empty without any."""
+    """Loss without L_teacher, and the metric, on the centre crop of every valid clip; empty without any.
+
+    `monitored` is what the learning rate and the early stopping follow.
+    """
     config, data, model = ready.config, ready.data, ready.model
     if not len(data.valid):
         return {}
@@ -208,8 +214,12 @@ def validate(ready: Setup) -> Line:
         probabilities.append(probabilities_of(outputs.logits.float(), data.task).cpu().numpy())
     scores = score(np.concatenate(probabilities), data.labels[data.valid], data.classes, data.task)
     weight = config.weight if dist.n else 0.0
+    loss = (1 - weight) * pred.value + weight * dist.value
     return {
-        "valid/loss": (1 - weight) * pred.value + weight * dist.value,
+        "valid/loss": loss,
+        # A compressed target moves and grows while it is trained: L_dist of two epochs cannot be compared,
+        # and what falls or rises of the loss is then L_pred alone.
+        "valid/monitored": pred.value if config.system_row.compress else loss,
         "valid/pred": pred.value,
         "valid/dist": dist.value if dist.n else None,
         "valid/metric": scores.overall[MAIN_METRIC[data.task]],
@@ -228,12 +238,6 @@ class _Mean:
     @property
     def value(self) -> float:
         return self.sum / max(self.n, 1)
-
-
-def whole_batches(keys: Keys, batch_size: int) -> Keys:
-    """Drop the last batch where it has fewer than 4 clips: too few for batch norm and for a distance."""
-    rest = len(keys) % batch_size
-    return keys[: len(keys) - rest] if 0 < rest < MIN_BATCH else keys
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

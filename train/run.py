@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from east.common.errors import RefusedError
 from east.common.memory import keep_freed_memory
 from east.common.reading import Rows
 from east.common.store import Store, open_store
 from east.common.terminal import Quiet, Reporter
+from east.train.checkpoint import save_weights
 from east.train.config import TrainConfig
 from east.train.data import TaskData, load_embeddings, load_task, statistics
 from east.train.metrics import Probabilities, Scores, score
@@ -28,8 +30,13 @@ if TYPE_CHECKING:
 Results = dict[str, Any]
 
 
-def train(config: TrainConfig, reporter: Reporter | None = None) -> Results:
+def train(config: TrainConfig, reporter: Reporter | None = None, root: Path = Path("runs")) -> Results:
     """Carry out a run, or return what it measured before; the dictionary is that of `results.json`.
+
+    Args:
+        config: The run.
+        reporter: Where progress goes.
+        root: Where its folder lies, if the configuration does not say.
 
     Raises:
         RefusedError: The run cannot be carried out; nothing was written.
@@ -42,7 +49,7 @@ def train(config: TrainConfig, reporter: Reporter | None = None) -> Results:
         )
     store = open_store(config.store)
     data = load_task(store, config)
-    run = RunFolder(config, store, data)
+    run = RunFolder(config, store, data, root)
     found = run.finished()
     if found is not None:
         reporter.say(f"{run.path}: finished before, nothing to train")
@@ -64,7 +71,7 @@ def _train_student(
     ready = setup(config, store, data)
     run.start()
     start = time.perf_counter()
-    epochs = fit(ready, run.path, reporter)
+    epochs = fit(ready, run.path, reporter, config.resume)
     trained = time.perf_counter()
     ready.model.load_state_dict(load_file(run.path / BEST))
     valid, test = _score(ready, data.valid), _score(ready, data.test)
@@ -94,11 +101,11 @@ def _train_teacher_lr(
     run.start()
     start = time.perf_counter()
     embeddings = load_embeddings(store, config.teacher)
-    mean, deviation = statistics(embeddings, data.train, config.normalized)
+    mean, deviation = statistics(embeddings, data.pool, config.normalized)
     fitted = fit_logistic_regression((torch.from_numpy(embeddings) - mean) / deviation, data)
     reporter.say(f"L2 penalty {fitted.l2:g}")
     statistic = {"embedding_mean": mean, "embedding_deviation": deviation}
-    save_file({**fitted.model.state_dict(), **statistic}, run.path / BEST)
+    save_weights(run.path / BEST, {**fitted.model.state_dict(), **statistic})
     results = _results(
         config,
         store,
@@ -140,8 +147,8 @@ def _results(
         "seed": config.seed,
         "epochs": epochs,
         "parameters": parameters,
-        "labelled": data.labelled,
-        "unlabelled": len(data.train) - data.labelled,
+        "labelled": len(data.labelled),
+        "unlabelled": len(data.unlabelled),
         "valid": valid.overall if valid else None,
         "test": test.overall,
         "per_class": test.per_class,

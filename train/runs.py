@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import yaml
 
 from east.common.errors import RefusedError
 from east.common.store import Store
+from east.train.checkpoint import LAST, replace_file
 from east.train.config import TrainConfig
 from east.train.data import TaskData
 
 RESULTS = "results.json"
 CONFIG = "config.yaml"
 BEST = "best.safetensors"
+METRICS = "metrics.csv"
 
 
 class RunFolder:
@@ -28,13 +31,13 @@ class RunFolder:
         config: The run.
         store: What it reads.
         data: What it learns.
+        root: Where its folder lies, if the configuration does not say.
     """
 
-    def __init__(self, config: TrainConfig, store: Store, data: TaskData) -> None:
+    def __init__(self, config: TrainConfig, store: Store, data: TaskData, root: Path = Path("runs")) -> None:
         self.config = config
-        self.identity = store.identity(config.teacher)
-        self.hash = config.hash(self.identity)
-        self.path = config.out or Path("runs") / self._name(data)
+        self.hash = config.hash(store.identity(config.teacher), data.digest)
+        self.path = config.out or root / self._name(data)
         self._provenance = _provenance(config, store, data)
 
     def finished(self) -> dict[str, Any] | None:
@@ -59,16 +62,19 @@ class RunFolder:
             raise RefusedError(
                 f"{self.path} cannot be made ({error.strerror}): give another --out"
             ) from error
-        for stale in ("metrics.csv", *(p.name for p in self.path.glob("events.out.tfevents.*"))):
-            (self.path / stale).unlink(missing_ok=True)
+        if not self.config.resume:
+            for name in (LAST, BEST, METRICS):
+                (self.path / name).unlink(missing_ok=True)
         settings = {key: _plain(value) for key, value in asdict(self.config).items()}
         document = {"hash": self.hash, "config": settings, "trained_on": self._provenance}
-        _write(self.path / CONFIG, yaml.safe_dump(document, sort_keys=False))
+        text = yaml.safe_dump(document, sort_keys=False)
+        replace_file(self.path / CONFIG, lambda path: path.write_text(text))
 
     def finish(self, results: Mapping[str, Any], timing: Mapping[str, Any]) -> None:
         """Write the timing, then the results: the sign that the run is finished."""
-        _write(self.path / "timing.json", json.dumps(timing, indent=2) + "\n")
-        _write(self.path / RESULTS, json.dumps(results, indent=2) + "\n")
+        for name, document in (("timing.json", timing), (RESULTS, results)):
+            text = json.dumps(document, indent=2) + "\n"
+            replace_file(self.path / name, partial(Path.write_text, data=text))
 
     def _name(self, data: TaskData) -> str:
         config = self.config
@@ -77,7 +83,7 @@ class RunFolder:
         return "-".join([*parts, f"s{config.seed}", self.hash])
 
     def _found_hash(self) -> str | None:
-        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+        if not self.path.exists() or (self.path.is_dir() and not _contents(self.path)):
             return None
         try:
             document = yaml.safe_load((self.path / CONFIG).read_text())
@@ -87,20 +93,31 @@ class RunFolder:
 
 
 class MetricsLog:
-    """One line per epoch in `metrics.csv`, and the same as TensorBoard scalars."""
+    """One line per epoch in `metrics.csv`, and the same as TensorBoard scalars.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Run folder.
+        epochs: Epochs done before; what was logged of later ones is taken back.
+    """
+
+    def __init__(self, folder: Path, epochs: int = 0) -> None:
         # Deferred: TensorBoard is slow to import.
         from torch.utils.tensorboard.writer import SummaryWriter
 
-        self.path = folder / "metrics.csv"
-        self.writer = SummaryWriter(str(folder))
+        self.path = folder / METRICS
+        if self.path.exists():
+            lines = self.path.read_text().splitlines(keepends=True)[: epochs + 1]
+            replace_file(self.path, lambda path: path.write_text("".join(lines)))
+        if not epochs:
+            for stale in folder.glob("events.out.tfevents.*"):
+                stale.unlink()
+        self.writer = SummaryWriter(str(folder), purge_step=epochs + 1)
 
     def write(self, epoch: int, values: Mapping[str, float | None]) -> None:
         """Add the line of one epoch; every epoch has the same columns, empty where there is no value."""
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
-            table = csv.writer(file)
+            table = csv.writer(file, lineterminator="\n")
             if new:
                 table.writerow(["epoch", *values])
             table.writerow([epoch, *("" if value is None else f"{value:.6g}" for value in values.values())])
@@ -112,6 +129,11 @@ class MetricsLog:
     def close(self) -> None:
         """Finish the event file."""
         self.writer.close()
+
+
+def _contents(folder: Path) -> list[Path]:
+    """What is in a folder, without files that were cut off before they got their name."""
+    return [path for path in folder.iterdir() if path.suffix != ".partial"]
 
 
 def _provenance(config: TrainConfig, store: Store, data: TaskData) -> dict[str, Any]:
@@ -128,10 +150,3 @@ def _provenance(config: TrainConfig, store: Store, data: TaskData) -> dict[str, 
 
 def _plain(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
-
-
-def _write(path: Path, text: str) -> None:
-    """Write under another name, then rename: a file is there whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text)
-    partial.replace(path)

@@ -84,7 +84,7 @@ def test_training_step_against_the_student_alone(esc10_store: tuple[str, float])
     store = open_store(url)
     ready = setup(config, store, load_task(store, config))
     alone = setup(TrainConfig(url, "baseline", fold=1, epochs=1, device="cpu"), store, ready.data)
-    keys = training_keys(ready.data, ready.reader.window, 0, 1)
+    keys = training_keys(ready.data, ready.reader.window, config, epoch=1)
     batches = ready.reader.batches(keys, BATCH)
     audio, labels = torch.rand(BATCH, ready.reader.window) - 0.5, torch.from_numpy(ready.data.labels[:BATCH])
 

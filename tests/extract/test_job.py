@@ -237,7 +237,7 @@ def test_moved_audio_is_no_other_identity(tiny_esc50: Path, tmp_path: Path) -> N
     ("arguments", "message"),
     [
         (["nothing", ".", "s.zarr", *RANDOM], "unknown data set 'nothing'"),
-        (["esc50", "no/such/folder", "s.zarr", *RANDOM], "no/such/folder does not exist"),
+        (["esc50", "no/such/folder", "s.zarr", *RANDOM], "no/such/folder/meta/esc50.csv is missing"),
         (["esc50", ".", "s.zarr", *RANDOM], "esc50.csv is missing"),
         (["csv", ".", "s.zarr", *RANDOM], "ROOT is a CSV file, not a folder"),
         (["esc50", ".", "s.zarr", "--teacher", "musicn"], "did you mean 'musicnn'"),

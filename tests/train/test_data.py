@@ -28,12 +28,17 @@ def config(store: Store, system: str = "east-dc", **changes: Any) -> TrainConfig
     return TrainConfig(store.url, system, teacher, **changes)
 
 
-def task_data(lengths: list[int]) -> TaskData:
+def task_data(lengths: list[int], unlabelled: int = 0) -> TaskData:
+    """Clips of these lengths, all for everything; the last ones without a label."""
     rows = np.arange(len(lengths))
     labels = np.ones((len(lengths), 1), np.int8)
-    return TaskData(
-        "multi-label", ["a"], "given", None, rows, rows, rows, labels, np.array(lengths, np.int32), 0
-    )
+    labels[len(lengths) - unlabelled :] = -1
+    lengths_ = np.array(lengths, np.int32)
+    return TaskData("multi-label", ["a"], "given", None, rows, rows, rows, rows, labels, lengths_, 0)
+
+
+def run_config(seed: int = 1, batch_size: int = 4) -> TrainConfig:
+    return TrainConfig("s.zarr", "east-dc", "t", seed=seed, batch_size=batch_size)
 
 
 def test_clips_by_what_they_are_for(make_store: MakeStore) -> None:
@@ -49,8 +54,11 @@ def test_unlabelled_clips_train_where_there_is_a_distance_only(make_store: MakeS
     labels[[0, 1, 8, 10]] = -1  # two train, one valid, one test
     store = make_store(labels=labels)
     with_distance, without = load_task(store, config(store)), load_task(store, config(store, "baseline"))
-    assert (len(with_distance.train), with_distance.labelled) == (32, 30)
-    assert (len(without.train), without.labelled) == (30, 30)
+    assert (len(with_distance.labelled), with_distance.unlabelled.tolist()) == (30, [0, 1])
+    assert (len(without.labelled), len(without.unlabelled)) == (30, 0)
+    assert len(with_distance.pool) == len(without.pool) == 32
+    dropped = load_task(store, config(store, unlabelled="drop"))
+    assert (len(dropped.labelled), len(dropped.unlabelled)) == (30, 0)
     assert (len(with_distance.valid), len(with_distance.test)) == (7, 7)
 
 
@@ -91,15 +99,55 @@ def test_too_few_labelled_clips_are_refused(make_store: MakeStore) -> None:
 
 def test_an_epoch_is_a_pure_function_of_seed_and_number() -> None:
     data = task_data([1000, 500, 100, 3000])
-    keys = training_keys(data, 500, seed=1, epoch=2)
-    np.testing.assert_array_equal(keys, training_keys(data, 500, seed=1, epoch=2))
+    keys = training_keys(data, 500, run_config(), epoch=2)
+    np.testing.assert_array_equal(keys, training_keys(data, 500, run_config(), epoch=2))
     assert sorted(keys[:, 0]) == [0, 1, 2, 3]  # every clip once
-    many = np.concatenate([training_keys(data, 500, seed=1, epoch=e) for e in range(300)])
+    many = np.concatenate([training_keys(data, 500, run_config(), epoch=e) for e in range(300)])
     for row, last in ((0, 500), (1, 0), (2, 0), (3, 2500)):
         starts = many[many[:, 0] == row, 1]
         assert starts.min() >= 0
         assert starts.max() <= last
         assert (starts.max() > 0.9 * last) or last == 0
+
+
+@pytest.mark.parametrize(("n", "kept"), [(16, 16), (17, 16), (19, 16), (20, 20), (5, 4), (4, 4)])
+def test_a_last_batch_under_four_is_dropped(n: int, kept: int) -> None:
+    assert len(training_keys(task_data([9] * n), 5, run_config(batch_size=4), 1)) == kept
+
+
+def test_batches_are_half_labelled_where_few_are() -> None:
+    data = task_data([9] * 40, unlabelled=35)
+    keys = training_keys(data, 5, run_config(batch_size=9), epoch=1)
+    assert len(keys) == 45  # as many crops as clips, in whole batches
+    for batch in keys[:, 0].reshape(5, 9):
+        assert (batch < 5).sum() == 4
+        assert (batch >= 5).sum() == 5
+    seen = np.unique(keys[:, 0], return_counts=True)[1]
+    assert seen[:5].tolist() == [4] * 5  # the few come round again and again, equally often
+    many = np.concatenate([training_keys(data, 5, run_config(batch_size=9), e)[:, 0] for e in range(20)])
+    assert set(many) == set(range(40))
+
+
+def test_an_epoch_is_as_long_for_a_system_without_use_for_unlabelled_clips(make_store: MakeStore) -> None:
+    store = make_store()
+    lengths = set()
+    for system in ("baseline", "east-dc"):
+        run = config(store, system, label_share=0.25, batch_size=8)
+        lengths.add(len(training_keys(load_task(store, run), 3000, run, epoch=1)))
+    assert lengths == {32}
+
+
+def test_label_share_hides_training_labels_only(make_store: MakeStore) -> None:
+    store = make_store()
+    full, few = load_task(store, config(store)), load_task(store, config(store, label_share=0.25))
+    assert (len(few.labelled), len(few.unlabelled)) == (8, 24)
+    assert few.labels[few.labelled].sum(axis=0).tolist() == [4, 4]
+    for rows in (few.valid, few.test):
+        np.testing.assert_array_equal(few.labels[rows], full.labels[rows])
+    other = load_task(store, config(store, label_share=0.25, seed=1))
+    assert other.labelled.tolist() != few.labelled.tolist()
+    baseline = load_task(store, config(store, "baseline", label_share=0.25))
+    assert baseline.labelled.tolist() == few.labelled.tolist()  # the same clips for every system
 
 
 def test_centre_crop() -> None:
@@ -122,7 +170,7 @@ def test_reader_gives_the_stored_audio_in_order(make_store: MakeStore, workers: 
     waveform = np.asarray(array_of(store.audio, "waveform")[:])
     reader = CropReader(store, 3000, workers=workers)
     for seed in (0, 1):  # the second epoch reuses the reading processes
-        keys = training_keys(load_task(store, config(store)), 3000, seed, epoch=1)
+        keys = training_keys(load_task(store, config(store)), 3000, run_config(seed), epoch=1)
         batches = list(reader.batches(keys, 5))
         assert [len(rows) for rows, _ in batches] == [5] * 6 + [2]
         np.testing.assert_array_equal(np.concatenate([rows for rows, _ in batches]), keys[:, 0])

@@ -3,7 +3,9 @@
 import csv
 import json
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,23 @@ from east.train.systems import SYSTEMS
 
 MakeStore = Callable[..., Store]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+# Runs a command and kills its own process at the n-th time that a file is about to get its final name.
+KILL_AT = """
+import os, signal, sys
+from pathlib import Path
+from east.train.cli import main
+left, replace = int(sys.argv[1]), Path.replace
+def counting(self, target):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, target)
+Path.replace = counting
+sys.argv = ["train", *sys.argv[2:]]
+main()
+"""
 
 KEYS = [
     *("dataset", "protocol", "task", "system", "student", "teacher", "fold", "seed", "epochs"),
@@ -192,6 +211,38 @@ def test_an_interrupted_run_starts_over(make_store: MakeStore, tmp_path: Path) -
     assert len(lines) == 3  # a head and two epochs, nothing of the first attempt
 
 
+@pytest.mark.parametrize("writes", [1, 3, 4, 6, 8])
+def test_killed_anywhere_and_resumed_ends_with_the_same_bytes(
+    make_store: MakeStore, tmp_path: Path, writes: int
+) -> None:
+    """The run is killed right before one of its files gets its name: weights, checkpoint, ..., results."""
+    store = make_store()
+    arguments = ["run", store.url, "--system", "east-dc+linear", "--teacher", "t", "--channels", "2"]
+    arguments += ["--epochs", "3", "--lr", "1e-3", "--label-share", "0.5", "--out", str(tmp_path / "cut")]
+    train(config(store, tmp_path / "whole", epochs=3, label_share=0.5))
+    killed = subprocess.run([sys.executable, "-c", KILL_AT, str(writes), *arguments], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "cut" / "results.json").exists()
+    train(config(store, tmp_path / "cut", epochs=3, label_share=0.5, resume=True))
+    for name in ("results.json", "best.safetensors", "metrics.csv"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_resume_of_nothing_starts_from_the_beginning(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    results = train(config(store, tmp_path / "run", resume=True))
+    assert results == train(config(store, tmp_path / "other"))
+
+
+def test_a_damaged_checkpoint_is_refused(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    train(config(store, tmp_path / "run"))
+    (tmp_path / "run" / "results.json").unlink()
+    (tmp_path / "run" / "last.ckpt").write_bytes(b"half")
+    with pytest.raises(RefusedError, match="leave --resume out to start over"):
+        train(config(store, tmp_path / "run", resume=True))
+
+
 def test_bfloat16_trains_with_the_distance_in_float32(make_store: MakeStore, tmp_path: Path) -> None:
     results = train(config(make_store(), tmp_path / "run", precision="bf16-mixed"))
     assert 0 <= results["test"]["accuracy"] <= 1
@@ -210,6 +261,10 @@ def test_bfloat16_trains_with_the_distance_in_float32(make_store: MakeStore, tmp
         (["--system", "baseline", "--epochs", "-1"], "--epochs -1 must be at least 1"),
         (["--system", "baseline", "--channels", "0"], "--channels 0 must be at least 1"),
         (["--system", "baseline", "--lr", "0"], "--lr 0 must be above 0"),
+        (["--system", "baseline", "--label-share", "0"], "--label-share 0 is a share"),
+        (["--system", "baseline", "--label-share", "0.01"], "leaves 2 labelled training clips"),
+        (["--system", "baseline", "--unlabelled", "use"], "has no distance to use unlabelled clips for"),
+        (["--system", "baseline", "--unlabelled", "keep"], "--unlabelled 'keep' is not known"),
         (
             ["--system", "east-dc", "--teacher", "t", "--weight", "1.5"],
             "--weight 1.5 must be between 0 and 1",

@@ -19,7 +19,17 @@ def problem(task: str, valid: int) -> tuple[torch.Tensor, TaskData]:
     rows = np.arange(120)
     lengths = np.zeros(120, np.int32)
     data = TaskData(
-        task, list("abc"), "given", None, rows[:60], rows[60 : 60 + valid], rows[90:], labels, lengths, 0
+        task,
+        list("abc"),
+        "given",
+        None,
+        rows[:60],
+        rows[:60],
+        rows[60 : 60 + valid],
+        rows[90:],
+        labels,
+        lengths,
+        0,
     )
     return torch.from_numpy(x), data
 
