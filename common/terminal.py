@@ -94,6 +94,9 @@ def run_app(app: Typer, name: str) -> NoReturn:
     except EastError as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a mount that is gone: nothing that the program can mend
+        print(f"{name}: {error}; what is done stays, mend it and run the same again", file=sys.stderr)
+        sys.exit(1)
     sys.exit(0)
 
 

@@ -6,8 +6,8 @@ follow from the seed and the epoch's number, so no random state needs saving.
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,9 @@ def save_checkpoint(
         "optimizer": optimizer.state_dict(),
         "scheduler": scheduler.state_dict(),
     }
-    replace_file(folder / LAST, lambda path: torch.save(state, path))
+    content = io.BytesIO()  # torch.save to a file turns a full disk into a RuntimeError of many lines
+    torch.save(state, content)
+    replace_file(folder / LAST, content.getvalue())
 
 
 def load_checkpoint(
@@ -78,13 +80,17 @@ def load_checkpoint(
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
     """Write tensors as safetensors, whole or not at all."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    replace_file(path, lambda partial: save_file(weights, partial))
+    replace_file(path, save(weights))
 
 
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write under another name, then rename: a file is there whole or not at all."""
+def replace_file(path: Path, content: bytes) -> None:
+    """Write under another name, then rename: a file is there whole or not at all.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written.
+    """
     partial = path.with_name(f"{path.name}.partial")
-    write(partial)
+    partial.write_bytes(content)
     partial.replace(path)

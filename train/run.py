@@ -71,7 +71,11 @@ def _train_student(
     ready = setup(config, store, data)
     run.start()
     start = time.perf_counter()
-    epochs = fit(ready, run.path, reporter, config.resume)
+    try:
+        epochs = fit(ready, run.path, reporter, config.resume)
+    except KeyboardInterrupt:
+        reporter.say(f"{run.path}: interrupted; the same command with --resume goes on after the last epoch")
+        raise
     trained = time.perf_counter()
     ready.model.load_state_dict(load_file(run.path / BEST))
     valid, test = _score(ready, data.valid), _score(ready, data.test)

@@ -6,7 +6,6 @@ import csv
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +67,12 @@ class RunFolder:
         settings = {key: _plain(value) for key, value in asdict(self.config).items()}
         document = {"hash": self.hash, "config": settings, "trained_on": self._provenance}
         text = yaml.safe_dump(document, sort_keys=False)
-        replace_file(self.path / CONFIG, lambda path: path.write_text(text))
+        replace_file(self.path / CONFIG, text.encode())
 
     def finish(self, results: Mapping[str, Any], timing: Mapping[str, Any]) -> None:
         """Write the timing, then the results: the sign that the run is finished."""
         for name, document in (("timing.json", timing), (RESULTS, results)):
-            text = json.dumps(document, indent=2) + "\n"
-            replace_file(self.path / name, partial(Path.write_text, data=text))
+            replace_file(self.path / name, (json.dumps(document, indent=2) + "\n").encode())
 
     def _name(self, data: TaskData) -> str:
         config = self.config
@@ -107,7 +105,7 @@ class MetricsLog:
         self.path = folder / METRICS
         if self.path.exists():
             lines = self.path.read_text().splitlines(keepends=True)[: epochs + 1]
-            replace_file(self.path, lambda path: path.write_text("".join(lines)))
+            replace_file(self.path, "".join(lines).encode())
         if not epochs:
             for stale in folder.glob("events.out.tfevents.*"):
                 stale.unlink()

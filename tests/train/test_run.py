@@ -211,7 +211,7 @@ def test_an_interrupted_run_starts_over(make_store: MakeStore, tmp_path: Path) -
     assert len(lines) == 3  # a head and two epochs, nothing of the first attempt
 
 
-@pytest.mark.parametrize("writes", [1, 3, 4, 6, 8])
+@pytest.mark.parametrize("writes", [1, 2, 3, 5, 7])
 def test_killed_anywhere_and_resumed_ends_with_the_same_bytes(
     make_store: MakeStore, tmp_path: Path, writes: int
 ) -> None:
