@@ -15,7 +15,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-# Options that `run` and `compare` share. None means: as the preset says, else as `TrainConfig` says.
+# Options that `run` and `compare` share; they reach `TrainConfig` by their names, through `ctx.params`. None
+# means: as the preset says, else as `TrainConfig` says.
 Store = Annotated[str, typer.Argument(help="The store, made by `extract run`.")]
 Preset = Annotated[str | None, typer.Option(help="Named settings, as few-labels; options given win.")]
 Protocol = Annotated[str | None, typer.Option(help="Default: the store's first.")]
@@ -36,6 +37,7 @@ Workers = Annotated[int | None, typer.Option(help="Reading processes; default 0,
 
 @app.command()
 def run(
+    ctx: typer.Context,
     store: Store,
     system: Annotated[str, typer.Option(help="teacher-lr, baseline, east-fitnet, east-dc, ...+linear.")],
     teacher: Annotated[str | None, typer.Option(help="A teacher in the store.")] = None,
@@ -65,23 +67,7 @@ def run(
     from east.train.config import TrainConfig
     from east.train.presets import settings
 
-    chosen = settings(
-        preset,
-        protocol=protocol,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        weight=weight,
-        normalize=normalize,
-        detach=detach,
-        compression=compression,
-        compression_dim=compression_dim,
-        unlabelled=unlabelled,
-        channels=channels,
-        device=device,
-        precision=precision,
-        workers=workers,
-    )
+    chosen = settings(preset, ctx.params)
     config = TrainConfig(
         store=store,
         system=system,
@@ -101,6 +87,7 @@ def run(
 
 @app.command()
 def compare(
+    ctx: typer.Context,
     store: Store,
     systems: Annotated[list[str] | None, typer.Option(help="Default: all six.")] = None,
     teachers: Annotated[list[str] | None, typer.Option(help="Default: all in the store.")] = None,
@@ -133,23 +120,7 @@ def compare(
     from east.train.presets import settings
     from east.train.systems import SYSTEMS
 
-    chosen = settings(
-        preset,
-        protocol=protocol,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        weight=weight,
-        normalize=normalize,
-        detach=detach,
-        compression=compression,
-        compression_dim=compression_dim,
-        unlabelled=unlabelled,
-        channels=channels,
-        device=device,
-        precision=precision,
-        workers=workers,
-    )
+    chosen = settings(preset, ctx.params)
     config = CompareConfig(
         store=store,
         systems=names(systems) or tuple(SYSTEMS),

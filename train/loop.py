@@ -18,15 +18,8 @@ from east.common.store import Store
 from east.common.terminal import Reporter
 from east.train.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
 from east.train.config import TrainConfig
-from east.train.data import (
-    CropReader,
-    TaskData,
-    as_float,
-    centre_keys,
-    load_embeddings,
-    statistics,
-    training_keys,
-)
+from east.train.crops import CropReader, as_float, centre_keys, training_keys
+from east.train.data import TaskData, load_embeddings, statistics
 from east.train.guided import (
     GuidedStudent,
     Outputs,

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from east.common.reading import Rows
-from east.train.data import CropReader, TaskData, as_float, window_keys
+from east.train.crops import CropReader, as_float, window_keys
+from east.train.data import TaskData
 from east.train.guided import GuidedStudent
 from east.train.metrics import Probabilities
 

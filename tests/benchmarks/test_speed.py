@@ -28,7 +28,8 @@ from east.extract.job import extract
 from east.extract.teachers.musicnn import Musicnn
 from east.extract.weights import resolve_weights
 from east.train.config import TrainConfig
-from east.train.data import CropReader, load_task, training_keys
+from east.train.crops import CropReader, training_keys
+from east.train.data import load_task
 from east.train.guided import objective
 from east.train.loop import setup
 from east.train.losses import prediction_loss

@@ -9,16 +9,8 @@ from east.common.errors import RefusedError
 from east.common.reading import read_lengths
 from east.common.store import Store, array_of
 from east.train.config import TrainConfig
-from east.train.data import (
-    CropReader,
-    TaskData,
-    as_float,
-    centre_keys,
-    load_task,
-    statistics,
-    training_keys,
-    window_keys,
-)
+from east.train.crops import CropReader, as_float, centre_keys, training_keys, window_keys
+from east.train.data import TaskData, load_task, statistics
 
 MakeStore = Callable[..., Store]
 
