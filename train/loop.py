@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,6 +113,10 @@ def make_fabric(config: TrainConfig) -> Fabric:
         RefusedError: This machine lacks the device, or the device the precision.
     """
     accelerator, _, number = config.device.partition(":")
+    if config.precision == "16-mixed" and (accelerator == "cpu" or not torch.cuda.is_available()):
+        raise RefusedError("--precision 16-mixed needs a CUDA device: use bf16-mixed on a CPU")
+    # Its notices on the precision and device that were asked for are no news to anybody.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     try:
         return Fabric(
             accelerator=accelerator,

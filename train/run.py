@@ -55,7 +55,7 @@ def train(config: TrainConfig, reporter: Reporter | None = None, root: Path = Pa
         reporter.say(f"{run.path}: finished before, nothing to train")
         return found
     if data.left_out:
-        reporter.say(f"{data.left_out} clips of {store.url} failed in extraction and are left out")
+        reporter.say(f"{data.left_out} of {store.n_clips} clips are left out: they failed in extraction")
     work = _train_student if config.system_row.student else _train_teacher_lr
     results = work(config, store, data, run, reporter)
     reporter.say(f"{run.path}: finished")
