@@ -166,7 +166,9 @@ def _prepare_store(job: Plan, facts: list[TeacherFacts]) -> Store:
 
 
 def _index(config: ExtractConfig, reporter: Reporter) -> Index:
-    index = DATASETS.load(config.dataset)().index(config.root)
+    dataset = DATASETS.load(config.dataset)()
+    reporter.say(f"reading the index of {config.dataset} at {config.root}")
+    index = dataset.index(config.root)
     for remark in index.remarks:
         reporter.say(remark)
     if config.limit is not None:
