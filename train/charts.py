@@ -31,7 +31,15 @@ def chart(rows: Sequence[Row], path: Path) -> None:
         _bars(axes, rows)
     axes.set_ylabel({"map": "test mean average precision", "accuracy": "test accuracy"}[rows[0].metric])
     axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(_title(rows), fontsize=9)
     figure.savefig(path)
+
+
+def _title(rows: Sequence[Row]) -> str:
+    runs = sorted({row.n for row in rows})
+    spread = f"mean and deviation of {'-'.join(map(str, runs))} runs" if runs[-1] > 1 else "one run each"
+    counts = {round(row.labelled) for row in rows}
+    return spread if len(counts) > 1 else f"{counts.pop()} labelled training clips, {spread}"
 
 
 def _bars(axes: Axes, rows: Sequence[Row]) -> None:
