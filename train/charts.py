@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from east.train.compare import Row
 
 # Okabe and Ito's palette, told apart by people with any colour vision; one colour per distance.
-_COLOURS = {"fitnet": "#0072B2", "dc": "#D55E00", None: "#777777"}
+_COLOURS = {"fitnet": "#0072B2", "dc": "#D55E00", None: "black"}
 _SIZE = (8.0, 4.5)  # inches
 
 
@@ -85,7 +85,7 @@ def _curves(axes: Axes, rows: Sequence[Row]) -> None:
             [point.labelled for point in line],
             [point.mean for point in line],
             [point.deviation for point in line],
-            color="black" if row.distance is None else _COLOURS[row.distance],
+            color=_COLOURS[row.distance],
             linestyle=":" if not row.student else "--" if row.distance is None or row.compress else "-",
             marker="o" if row.student else None,
             capsize=3,

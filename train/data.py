@@ -1,4 +1,4 @@
-"""From a store to batches: which clips, which targets, which crops. Nothing else is read."""
+"""From a store to a task: which clips, which labels, which embeddings. Nothing else is read."""
 
 from __future__ import annotations
 

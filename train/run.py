@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +138,7 @@ def _results(
 ) -> Results:
     """What is measured, without times: the same bytes for the same seed on a CPU."""
     assert test is not None  # a run without test clips is refused
-    weights = asdict(store.teacher_record(config.teacher))["weights"] if config.teacher else None
+    weights = store.teacher_record(config.teacher).weights if config.teacher else None
     return {
         "dataset": store.header.dataset,
         "protocol": data.protocol,
