@@ -69,6 +69,7 @@ class TeacherRecord:
     dtype: str
     precision: str
     device: str
+    remark: str = ""
 
     def identity(self) -> dict[str, object]:
         """The fields in which a later job must agree with what is stored."""

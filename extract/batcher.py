@@ -15,6 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from east.common.errors import EastError
+
 Frames = npt.NDArray[np.float32]
 
 
@@ -75,9 +77,9 @@ class Batcher:
     def _run(self, batch: list[Window]) -> None:
         try:
             rows = self.embed(torch.stack([window.tensor for window in batch])).cpu().numpy()
-        except torch.OutOfMemoryError:
+        except torch.OutOfMemoryError as error:
             if len(batch) == 1:
-                raise
+                raise EastError("memory runs out with a single window: use another --device") from error
             self._halve(batch)
             return
         except Exception as error:

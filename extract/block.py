@@ -12,16 +12,19 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from east.common.audio import STORED_RATE, Audio, Samples, decode, resample, to_int16
 from east.common.blocks import Block, State, commit, is_pending
-from east.common.errors import AudioError
+from east.common.errors import AudioError, EastError
 from east.common.layout import stored_samples
 from east.common.store import Store, array_of
 from east.extract.batcher import Batcher, Frames
 from east.extract.teacher import Teacher
 
+BATCH_SIZE = 16
 _AHEAD = 4  # clips decoded while a batch is embedded
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -34,14 +37,22 @@ class BlockReport:
     Attributes:
         block: The block.
         failed: Clip number in the store -> "audio: reason" or "teacher: reason".
+        batch_sizes: Teacher -> windows per forward pass that fitted into memory.
     """
 
     block: Block
     failed: dict[int, str] = field(default_factory=dict)
+    batch_sizes: dict[str, int] = field(default_factory=dict)
 
 
 def process_block(
-    block: Block, teachers: Mapping[str, Teacher], store: Store, *, root: Path, batch_size: int = 16
+    block: Block,
+    teachers: Mapping[str, Teacher],
+    store: Store,
+    *,
+    root: Path,
+    batch_sizes: Mapping[str, int] | None = None,
+    precision: str = "float32",
 ) -> BlockReport:
     """Decode a block's clips once, embed them with every teacher that still lacks them, write the block.
 
@@ -53,10 +64,14 @@ def process_block(
         teachers: Loaded teachers by name; their groups exist in the store.
         store: Open for writing.
         root: Folder that the clips' paths are relative to.
-        batch_size: Windows per forward pass.
+        batch_sizes: Teacher -> windows per forward pass; `BATCH_SIZE` for those left out.
+        precision: What `embed` computes in: "float32", "bf16" or "fp16".
     """
+    sizes = batch_sizes or {}
     audio = _AudioPart(store, block)
-    parts = [_TeacherPart(name, t, store, batch_size) for name, t in teachers.items()]
+    parts = [
+        _TeacherPart(name, t, store, sizes.get(name, BATCH_SIZE), precision) for name, t in teachers.items()
+    ]
     parts = [part for part in parts if is_pending(part.group, block)]
     paths = [root / str(path) for path in np.asarray(array_of(store.group, "path")[block.rows])]
     rates = {STORED_RATE, *(part.teacher.info.sample_rate for part in parts)}
@@ -75,7 +90,8 @@ def process_block(
         audio.commit()
     for part, clips in zip(parts, frames, strict=True):
         part.commit(block, clips, audio.failed)
-    return BlockReport(block, _reasons(block, audio, parts))
+    fitted = {part.name: part.batcher.batch_size for part in parts}
+    return BlockReport(block, _reasons(block, audio, parts), fitted)
 
 
 class _AudioPart:
@@ -110,17 +126,19 @@ class _AudioPart:
 class _TeacherPart:
     """One teacher's embeddings of a block."""
 
-    def __init__(self, name: str, teacher: Teacher, store: Store, batch_size: int) -> None:
+    def __init__(self, name: str, teacher: Teacher, store: Store, batch_size: int, precision: str) -> None:
         self.name, self.teacher = name, teacher
         self.group = store.teacher_group(name)
         self.max_samples = round(store.header.max_seconds * teacher.info.sample_rate)
-        self.batcher = Batcher(teacher.embed, batch_size)
+        self.batcher = Batcher(_embedder(teacher, precision), batch_size)
 
     def add(self, clip: int, samples: Samples) -> None:
         samples = samples[: self.max_samples]
         missing = max(0, self.teacher.info.min_samples - len(samples))
         try:
-            windows = self.teacher.windows(torch.from_numpy(np.pad(samples, (0, missing))))
+            windows = self.teacher.windows(_to_device(np.pad(samples, (0, missing)), self.teacher.device))
+        except torch.OutOfMemoryError as error:
+            raise EastError("memory runs out with a single clip: use another --device") from error
         except Exception as error:  # one clip must not stop the block; its reason is stored
             self.batcher.failed[clip] = f"{type(error).__name__}: {error}"
             return
@@ -146,6 +164,26 @@ class _TeacherPart:
             **_outcome(len(block), failed),
         }
         commit(self.group, block, arrays)
+
+
+def _embedder(teacher: Teacher, precision: str) -> Callable[[Tensor], Tensor]:
+    """`teacher.embed`, under autocast where a lower precision is asked for."""
+    if precision == "float32":
+        return teacher.embed
+    dtype = _AUTOCAST[precision]
+
+    def embed(windows: Tensor) -> Tensor:
+        with torch.autocast(teacher.device.type, dtype):
+            return teacher.embed(windows).float()
+
+    return embed
+
+
+def _to_device(samples: Samples, device: torch.device) -> Tensor:
+    audio = torch.from_numpy(samples)
+    if device.type == "cuda":  # from pinned memory, the copy does not wait for what the device computes
+        return audio.pin_memory().to(device, non_blocking=True)
+    return audio.to(device)
 
 
 def _outcome(n: int, failed: Mapping[int, str]) -> dict[str, npt.NDArray[Any]]:

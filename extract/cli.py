@@ -27,7 +27,10 @@ def run(
     workers: Annotated[int, typer.Option(help="Worker processes on this machine.")] = 1,
     batch_size: Annotated[int, typer.Option(help="Windows per forward pass.")] = 16,
     dtype: Annotated[str, typer.Option(help="Of the stored frames: float32 or float16.")] = "float32",
-    weights: Annotated[list[str] | None, typer.Option(help="NAME=PATH or NAME=random.")] = None,
+    precision: Annotated[str, typer.Option(help="Of the networks: float32, bf16 or fp16.")] = "float32",
+    weights: Annotated[
+        list[str] | None, typer.Option(help="NAME=PATH, NAME=random, or NAME=sha256:HASH of published ones.")
+    ] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Cut longer audio.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N clips.")] = None,
     block: Annotated[int | None, typer.Option(help="Clips per block, at creation.")] = None,
@@ -47,6 +50,7 @@ def run(
         workers=workers,
         batch_size=batch_size,
         dtype=dtype,
+        precision=precision,
         weights=_weights(names(weights)),
         max_seconds=max_seconds,
         limit=limit,

@@ -23,7 +23,8 @@ class ExtractConfig:
         workers: Worker processes on this machine.
         batch_size: Windows per forward pass.
         dtype: Of the stored frames, "float32" or "float16"; means are float32 always.
-        weights: Teacher -> path of its weights, or "random"; the published ones otherwise.
+        precision: What the networks compute in, "float32", "bf16" or "fp16"; front ends use float32 always.
+        weights: Teacher -> path of its weights, "random", or "sha256:HASH" of published ones; else those.
         max_seconds: Longer audio is cut; None: what the data set declares.
         limit: Only the first N clips of the index.
         block: Clips per block at creation; None: 256, fewer in small sets.
@@ -39,6 +40,7 @@ class ExtractConfig:
     workers: int = 1
     batch_size: int = 16
     dtype: str = "float32"
+    precision: str = "float32"
     weights: Mapping[str, str] = field(default_factory=dict)
     max_seconds: float | None = None
     limit: int | None = None
@@ -51,6 +53,8 @@ class ExtractConfig:
             raise RefusedError("no teacher is named: give --teacher NAME")
         if self.dtype not in ("float32", "float16"):
             raise RefusedError(f"--dtype {self.dtype!r} is not known: choose float32 or float16")
+        if self.precision not in ("float32", "bf16", "fp16"):
+            raise RefusedError(f"--precision {self.precision!r} is not known: choose float32, bf16 or fp16")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise RefusedError(f"--device {self.device!r} is not known: choose auto, cpu, cuda or cuda:N")
         for name in ("workers", "batch_size", "limit", "block"):

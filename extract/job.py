@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from east.common.blocks import State, block_size, pending_blocks, states
-from east.common.errors import EastError, StoreError
+from east.common.errors import EastError, RefusedError, StoreError
 from east.common.layout import Columns
 from east.common.store import (
     SCHEMA,
@@ -30,14 +31,13 @@ from east.data.index import Index
 from east.data.splits import count_test_folds, split_for
 from east.extract.config import ExtractConfig
 from east.extract.teacher import TeacherInfo, TeacherSpec
-from east.extract.teachers import TEACHERS
+from east.extract.teachers import find_teacher
 from east.extract.weights import resolve_weights
 
 if TYPE_CHECKING:
     from east.extract.worker import TeacherFacts
 
 _SHOWN_FAILURES = 5
-_PRECISION = "float32"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,12 @@ class Plan:
         """Whether every clip is done or failed already."""
         if self.store is None or self.config.overwrite:
             return False
-        return not pending_blocks(self.store, self.config.teachers)
+        return not pending_blocks(self.store, self.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The teachers' names in the store."""
+        return tuple(spec.name for spec in self.teachers)
 
 
 def extract(config: ExtractConfig, reporter: Reporter | None = None) -> ExtractResult:
@@ -92,7 +97,7 @@ def extract(config: ExtractConfig, reporter: Reporter | None = None) -> ExtractR
     job = make_plan(config, reporter)
     if job.store is not None and job.nothing_to_do:
         reporter.say(f"{config.store}: nothing to compute, every clip is done or failed already")
-        result = _count(job.store, config, computed=0, seconds=0.0)
+        result = _count(job.store, job.names, computed=0, seconds=0.0)
     else:
         try:
             result = _run(job, reporter)
@@ -114,16 +119,19 @@ def make_plan(config: ExtractConfig, reporter: Reporter) -> Plan:
     Raises:
         RefusedError: It cannot be carried out; names what is wrong and the mend.
     """
-    infos = [TEACHERS.load(name).info for name in config.teachers]
+    infos = {name: find_teacher(name).info for name in config.teachers}
+    _check_precision(config, infos.values())
     index = _index(config, reporter)
     store = open_store(config.store, mode="r+") if store_exists(config.store) else None
     if store is not None:
         _check_store(store, config, index)
-    weights = [resolve_weights(info, config.weights.get(info.name)) for info in infos]
-    specs = tuple(TeacherSpec(i.name, w, config.device) for i, w in zip(infos, weights, strict=True))
+    specs = tuple(
+        TeacherSpec(name, i.name, resolve_weights(i, config.weights.get(name), reporter), config.device)
+        for name, i in infos.items()
+    )
     if store is not None and not config.overwrite:
-        for info, spec in zip(infos, specs, strict=True):
-            _check_teacher(store, config, info, spec)
+        for spec in specs:
+            _check_teacher(store, config, infos[spec.plugin], spec)
     return Plan(config, index, specs, store)
 
 
@@ -140,17 +148,23 @@ def _run(job: Plan, reporter: Reporter) -> ExtractResult:
             for spec in job.teachers
         ]
         store = _prepare_store(job, facts)
-        todo = pending_blocks(store, config.teachers)
-        task = BlockTask(config.store, index.root.absolute(), job.teachers, config.batch_size)
+        todo = pending_blocks(store, job.names)
+        root = index.root.absolute()
+        task = BlockTask(config.store, root, job.teachers, config.batch_size, config.precision)
         clips, failed, start = sum(len(block) for block in todo), 0, time.monotonic()
+        sizes: dict[str, int] = {}
         with reporter.progress("embedding", clips) as advance:
             for report in map_window(client, partial(run_block, task), todo):
                 for clip, reason in report.failed.items():
                     failed += 1
                     if failed <= _SHOWN_FAILURES:
                         reporter.say(f"failed: {index.ids[clip]}: {reason}")
+                for name, size in report.batch_sizes.items():
+                    if size < sizes.get(name, config.batch_size):
+                        sizes[name] = size
+                        reporter.say(f"{name}: out of memory, going on with {size} windows per forward pass")
                 advance(len(report.block), f"{failed} failed" if failed else "")
-        return _count(store, config, computed=clips, seconds=time.monotonic() - start)
+        return _count(store, job.names, computed=clips, seconds=time.monotonic() - start)
 
 
 def _prepare_store(job: Plan, facts: list[TeacherFacts]) -> Store:
@@ -160,8 +174,8 @@ def _prepare_store(job: Plan, facts: list[TeacherFacts]) -> Store:
     store.record_root(str(config.root.absolute()))
     for spec, known in zip(job.teachers, facts, strict=True):
         if config.overwrite or store.find_teacher(spec.name) is None:
-            record = _record(config, TEACHERS.load(spec.name).info, spec, known)
-            store.create_teacher(record, known.n_frames, known.feature)
+            record = _record(config, spec, known)
+            store.create_teacher(record, known.n_frames, known.info.feature)
     return store
 
 
@@ -204,9 +218,8 @@ def _header(config: ExtractConfig, index: Index) -> Header:
     )
 
 
-def _record(
-    config: ExtractConfig, info: TeacherInfo, spec: TeacherSpec, facts: TeacherFacts
-) -> TeacherRecord:
+def _record(config: ExtractConfig, spec: TeacherSpec, facts: TeacherFacts) -> TeacherRecord:
+    info = facts.info
     return TeacherRecord(
         name=info.name,
         versions=facts.versions,
@@ -217,8 +230,9 @@ def _record(
         licences=info.licences,
         citation=info.citation,
         dtype=config.dtype,
-        precision=_PRECISION,
+        precision=config.precision,
         device=facts.device,
+        remark=info.remark,
     )
 
 
@@ -238,15 +252,23 @@ def _check_teacher(store: Store, config: ExtractConfig, info: TeacherInfo, spec:
         "weights": spec.weights.sha256,
         "windows": info.windows,
         "dtype": config.dtype,
-        "precision": _PRECISION,
+        "precision": config.precision,
     }
     mend = f"use the same as then, or replace its embeddings with --teacher {info.name} --overwrite"
     what = f"teacher {info.name} in {config.store}"
     check_identity(what, store.teacher_record(info.name).identity(), wanted, mend)
 
 
-def _count(store: Store, config: ExtractConfig, computed: int, seconds: float) -> ExtractResult:
-    groups = [store.audio, *(store.teacher_group(name) for name in config.teachers)]
+def _check_precision(config: ExtractConfig, infos: Iterable[TeacherInfo]) -> None:
+    for info in infos:
+        if config.precision not in info.precisions:
+            raise RefusedError(
+                f"--precision {config.precision}: {info.name} computes in {', '.join(info.precisions)} only"
+            )
+
+
+def _count(store: Store, names: Sequence[str], computed: int, seconds: float) -> ExtractResult:
+    groups = [store.audio, *(store.teacher_group(name) for name in names)]
     table = np.stack([states(group) for group in groups])  # (group, clip)
     return ExtractResult(
         computed=computed,

@@ -12,18 +12,53 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PublishedWeights:
-    """Where the published weights come from.
+class PublishedFile:
+    """One file of the published weights.
 
     Attributes:
-        source: For a person: the package or address.
-        filename: Name of the file in the cache folder.
-        sha256: Of that file.
+        filename: Its name in the cache folder.
+        source: Where it is fetched: "pip:REQUIREMENT" or an address.
+        digest: "sha256:..." or "md5:..." of the file; None where nobody publishes one.
+        size: In bytes; None where it is not known.
+        identifies: Whether it is part of the identity of what the teacher computes.
     """
 
-    source: str
     filename: str
-    sha256: str
+    source: str
+    digest: str | None = None
+    size: int | None = None
+    identifies: bool = True
+
+
+@dataclass(frozen=True)
+class PublishedWeights:
+    """The published weights: one file, or several that are used as one folder.
+
+    Attributes:
+        files: The files; empty where the weights come with the package itself.
+        third_party: Whether the digests come from somebody else than the authors, so that one that differs
+            may be overruled by the user.
+    """
+
+    files: tuple[PublishedFile, ...] = ()
+    third_party: bool = False
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Number of parameters of the network.
+
+    Attributes:
+        trainable: Those that training would move, classifier heads included.
+        total: With fixed ones, as the filters of a front end that computes its STFT as a convolution.
+        without_heads: Trainable ones of what computes the embedding.
+        published: Whether the numbers are quoted; otherwise they were counted.
+    """
+
+    trainable: int
+    total: int
+    without_heads: int
+    published: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,16 +66,19 @@ class TeacherInfo:
     """What is known of a teacher without loading it.
 
     Attributes:
-        name: Name on the command line and in the store.
+        name: Name of its group in the store.
         sample_rate: Rate in Hz of the audio it hears.
         feature: Dimension of one embedding.
         min_samples: Shorter clips are zero-padded to this length.
         windows: How a clip is cut into frames, in words; part of the identity of what is stored.
         supervision: How it was trained: "supervised" or "contrastive".
-        packages: Python packages whose versions are recorded.
+        packages: Python packages whose versions are recorded; the first one carries the network.
         licences: Licences of "code" and "weights".
         citation: The paper.
         weights: The published weights.
+        parameters: Size of the network; None where it is only known after loading.
+        precisions: What `embed` may compute in.
+        remark: What else a user of the embeddings should know.
     """
 
     name: str
@@ -53,16 +91,19 @@ class TeacherInfo:
     licences: dict[str, str]
     citation: str
     weights: PublishedWeights
+    parameters: Parameters | None = None
+    precisions: tuple[str, ...] = ("float32", "bf16", "fp16")
+    remark: str = ""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights to load: published or the user's own file, or seeded random ones.
+    """The weights to load: published or the user's own, or seeded random ones.
 
     Attributes:
-        source: "published", "file" or "random".
-        path: The file; None for random weights.
-        sha256: Of the file; for random weights a name of the seed.
+        source: "published", "file", "random", or "package" where they come with the package.
+        path: The file, or the folder of the files; None for random weights and those of a package.
+        sha256: Of the file, or of the list of the files' hashes; else a name that stands for it.
     """
 
     source: str
@@ -72,17 +113,31 @@ class Weights:
 
 @dataclass(frozen=True)
 class TeacherSpec:
-    """How to load a teacher; equal specs share one loaded network."""
+    """How to load a teacher; equal specs share one loaded network.
 
+    Attributes:
+        plugin: What the user named, as "passt" or "hear:MODULE".
+        name: Name of its group in the store.
+        weights: The weights.
+        device: As `--device` has it.
+    """
+
+    plugin: str
     name: str
     weights: Weights
     device: str
 
 
 class Teacher(Protocol):
-    """A teacher plug-in: one file, one class."""
+    """A teacher plug-in: one file, one class.
+
+    Attributes:
+        info: Known without loading; an instance may know more.
+        device: Where the network is.
+    """
 
     info: ClassVar[TeacherInfo]
+    device: torch.device
 
     @classmethod
     def load(cls, weights: Weights, device: torch.device) -> Self:
@@ -94,10 +149,13 @@ class Teacher(Protocol):
         ...
 
     def windows(self, audio: Tensor) -> Tensor:
-        """Cut one clip as the original package does for that clip alone.
+        """Cut one clip as the original package does for that clip alone, and run the front end.
+
+        Always computed in float32: the front ends lose tens of dB in anything less.
 
         Args:
-            audio: (samples,) float32 in [-1, 1] at `info.sample_rate`, at least `info.min_samples` long.
+            audio: (samples,) float32 in [-1, 1] at `info.sample_rate` on `device`, at least
+                `info.min_samples` long.
 
         Returns:
             (frames, ...) float32: the network's input, one row per frame.
@@ -105,5 +163,8 @@ class Teacher(Protocol):
         ...
 
     def embed(self, windows: Tensor) -> Tensor:
-        """Embed windows of equal shape from any clips: (n, ...) -> (n, feature) float32."""
+        """Embed windows of equal shape from any clips: (n, ...) -> (n, feature).
+
+        Runs under autocast where a lower precision is asked for.
+        """
         ...

@@ -1,21 +1,19 @@
-"""Weights: where they lie, how they get there, and that they are what they claim to be."""
+"""Weights: where they lie, and that they are what they claim to be."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from east.common.errors import RefusedError
-from east.extract.teacher import PublishedWeights, TeacherInfo, Weights
+from east.common.terminal import Quiet, Reporter
+from east.extract.download import DownloadError, download
+from east.extract.teacher import PublishedFile, PublishedWeights, TeacherInfo, Weights
 
 RANDOM = "random"
 RANDOM_SHA256 = "random-seed-0"  # stands where the hash of a file would
-_PIP_TIMEOUT = 600  # seconds
+_DIGESTS = ("sha256", "md5")
 
 
 def cache_folder() -> Path:
@@ -25,83 +23,101 @@ def cache_folder() -> Path:
     return Path(os.environ.get("EAST_WEIGHTS") or platformdirs.user_cache_dir("east"))
 
 
-def resolve_weights(info: TeacherInfo, choice: str | None) -> Weights:
+def cached_path(info: TeacherInfo, file: PublishedFile) -> Path:
+    """Where a published file of a teacher lies once it is fetched."""
+    return cache_folder() / info.name / file.filename
+
+
+def resolve_weights(info: TeacherInfo, choice: str | None, reporter: Reporter | None = None) -> Weights:
     """Find the weights of a teacher, fetching the published ones if they are not there yet.
 
     Args:
         info: The teacher.
-        choice: None for the published weights, "random", or the path of a file.
+        choice: None for the published weights, "random", the path of a file or folder, or
+            "sha256:HASH" for published weights whose file has that hash.
+        reporter: Shows the progress of a download.
 
     Raises:
         RefusedError: They cannot be found or fetched, or are not what was published.
     """
     if choice == RANDOM:
         return Weights(RANDOM, None, RANDOM_SHA256)
-    if choice is not None:
-        path = Path(choice)
-        if not path.is_file():
-            raise RefusedError(f"the weights {info.name}={choice} are no file: give a path, or {RANDOM!r}")
-        return Weights("file", path, sha256_of(path))
-    path = cache_folder() / info.weights.filename
-    if not path.is_file():
-        _fetch(info, path)
-    return Weights("published", path, _verified(info, path))
+    overruled = None
+    if choice is not None and choice.partition(":")[0] in _DIGESTS:
+        overruled = choice
+    elif choice is not None:
+        return _own(info, Path(choice))
+    if not info.weights.files:
+        return Weights("package", None, "package")
+    for file in info.weights.files:
+        _provide(info, file, overruled if file is info.weights.files[0] else None, reporter or Quiet())
+    paths = {file.filename: cached_path(info, file) for file in info.weights.files}
+    only = next(iter(paths.values()))
+    return Weights("published", only if len(paths) == 1 else only.parent, _identity(info.weights, paths))
 
 
-def sha256_of(path: Path) -> str:
+def hash_of(path: Path, kind: str = "sha256") -> str:
     """Hash of a file."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
-def _verified(info: TeacherInfo, path: Path) -> str:
-    found, expected = sha256_of(path), info.weights.sha256
-    if found != expected:
-        raise RefusedError(
-            f"{path} is not the published file of {info.name}: its sha256 is {found}, published is "
-            f"{expected}; delete it to fetch it again, or give your own with --weights {info.name}=PATH"
-        )
-    return found
+def _own(info: TeacherInfo, path: Path) -> Weights:
+    if path.is_file():
+        return Weights("file", path, hash_of(path))
+    if not path.is_dir():
+        raise RefusedError(f"the weights {info.name}={path} are not there: give a path, or {RANDOM!r}")
+    paths = {f.filename: path / f.filename for f in info.weights.files if f.identifies}
+    missing = [name for name, file in paths.items() if not file.is_file()]
+    if missing or not paths:
+        raise RefusedError(f"the weights {info.name}={path}: the folder has no {' and no '.join(missing)}")
+    return Weights("file", path, _identity(info.weights, paths))
 
 
-def _fetch(info: TeacherInfo, path: Path) -> None:
-    """Fetch a published file under a temporary name, check it, then give it its name."""
-    scheme, _, address = info.weights.source.partition(":")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fetch-") as folder:
-        try:
-            _FETCHERS[scheme](address, Path(folder))
-        except _FetchError as error:
-            raise RefusedError(_offline_line(info.weights, info.name, path, str(error))) from error
-        fetched = Path(folder) / path.name
-        if not fetched.is_file():
-            raise RefusedError(_offline_line(info.weights, info.name, path, f"{path.name} did not come"))
-        _verified(info, fetched)
-        fetched.replace(path)
+def _identity(published: PublishedWeights, paths: dict[str, Path]) -> str:
+    """The hash of the one file that identifies the weights, or of the list of several."""
+    hashes = {f.filename: hash_of(paths[f.filename]) for f in published.files if f.identifies}
+    if len(hashes) == 1:
+        return next(iter(hashes.values()))
+    lines = "".join(f"{found}  {name}\n" for name, found in sorted(hashes.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _offline_line(published: PublishedWeights, name: str, path: Path, reason: str) -> str:
-    return (
-        f"the weights of {name} could not be fetched from {published.source} ({reason}): put "
-        f"{published.filename} into {path.parent} yourself, or give --weights {name}=PATH"
-    )
-
-
-class _FetchError(Exception):
-    """A fetch failed; the text is one line."""
-
-
-def _pip_download(requirement: str, folder: Path) -> None:
-    """Fetch one wheel with pip, so that the user's index, mirror and proxy settings hold."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-    command += ["--disable-pip-version-check", "--quiet", "--dest", str(folder), requirement]
+def _provide(info: TeacherInfo, file: PublishedFile, overruled: str | None, reporter: Reporter) -> None:
+    """See that a published file is in the cache, checked: fetched under a temporary name, then renamed."""
+    path = cached_path(info, file)
+    own = f"give your own with --weights {info.name}=PATH"
+    if path.is_file():
+        wrong = _difference(info, file, path, overruled)
+        if wrong:
+            raise RefusedError(f"{path} {wrong}; delete it to fetch it again, or {own}")
+        return
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PIP_TIMEOUT, check=False)  # noqa: S603
-    except subprocess.TimeoutExpired as error:
-        raise _FetchError(f"pip did not finish within {_PIP_TIMEOUT} s") from error
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-        raise _FetchError(f"pip: {lines[-1].strip()}")
+        with download(file, path.parent, reporter) as fetched:
+            wrong = _difference(info, file, fetched, overruled)
+            if wrong:
+                raise RefusedError(f"{file.filename} from {file.source} {wrong}; or {own}")
+            fetched.replace(path)
+    except DownloadError as error:
+        raise RefusedError(
+            f"the weights of {info.name} could not be fetched from {file.source} ({error}): put "
+            f"{file.filename} into {path.parent} yourself, or {own}"
+        ) from error
 
 
-_FETCHERS: dict[str, Callable[[str, Path], None]] = {"pip": _pip_download}
+def _difference(info: TeacherInfo, file: PublishedFile, path: Path, overruled: str | None) -> str | None:
+    """What tells a file from the published one, in words; None where nothing does."""
+    if overruled is None and file.size not in (None, path.stat().st_size):
+        return f"is not the published file: it has {path.stat().st_size} bytes, published are {file.size}"
+    expected = overruled or file.digest
+    if expected is None:
+        return None
+    kind, _, value = expected.partition(":")
+    found = hash_of(path, kind)
+    if found == value:
+        return None
+    text = f"is not the published file: its {kind} is {found}, published is {value}"
+    if info.weights.third_party:
+        own = f"--weights {info.name}=sha256:{hash_of(path)}"
+        text += f" according to a third party, which {own} overrules"
+    return text

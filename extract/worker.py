@@ -13,8 +13,11 @@ from east.common.blocks import Block
 from east.common.errors import RefusedError
 from east.common.store import open_store
 from east.extract.block import BlockReport, process_block
-from east.extract.teacher import Teacher, TeacherSpec
-from east.extract.teachers import TEACHERS
+from east.extract.teacher import Teacher, TeacherInfo, TeacherSpec
+from east.extract.teachers import find_teacher
+
+_FITTING: dict[TeacherSpec, int] = {}
+"""Batch sizes that were found to fit, kept so that memory runs out once and not in every block."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class BlockTask:
     root: Path
     teachers: tuple[TeacherSpec, ...]
     batch_size: int
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,14 @@ class TeacherFacts:
     """What only a loaded teacher tells.
 
     Attributes:
+        info: Complete, also where some of it is known after loading only.
         n_frames: Frames of a clip of the longest length.
-        feature: Dimension of an embedding.
         versions: Python package -> version.
         device: Where it runs.
     """
 
+    info: TeacherInfo
     n_frames: int
-    feature: int
     versions: dict[str, str]
     device: str
 
@@ -48,7 +52,13 @@ def run_block(task: BlockTask, block: Block) -> BlockReport:
     """Process one block of a job."""
     teachers = {spec.name: load_teacher(spec) for spec in task.teachers}
     store = open_store(task.store, mode="r+")
-    return process_block(block, teachers, store, root=task.root, batch_size=task.batch_size)
+    sizes = {spec.name: min(task.batch_size, _FITTING.get(spec, task.batch_size)) for spec in task.teachers}
+    report = process_block(
+        block, teachers, store, root=task.root, batch_sizes=sizes, precision=task.precision
+    )
+    halved = {s: report.batch_sizes[s.name] for s in task.teachers if s.name in report.batch_sizes}
+    _FITTING.update({spec: size for spec, size in halved.items() if size < task.batch_size})
+    return report
 
 
 def teacher_facts(spec: TeacherSpec, max_seconds: float) -> TeacherFacts:
@@ -57,15 +67,17 @@ def teacher_facts(spec: TeacherSpec, max_seconds: float) -> TeacherFacts:
     info = teacher.info
     samples = max(round(max_seconds * info.sample_rate), info.min_samples)
     with torch.inference_mode():
-        n_frames = len(teacher.windows(torch.zeros(samples)))
+        n_frames = len(teacher.windows(torch.zeros(samples, device=teacher.device)))
     versions = {package: _version(package) for package in ("east-audio", *info.packages)}
-    return TeacherFacts(n_frames, info.feature, versions, str(resolve_device(spec.device)))
+    return TeacherFacts(info, n_frames, versions, str(teacher.device))
 
 
 @cache
 def load_teacher(spec: TeacherSpec) -> Teacher:
     """Load a teacher, once per process."""
-    return TEACHERS.load(spec.name).load(spec.weights, resolve_device(spec.device))
+    # cuDNN would otherwise compute float32 convolutions in TF32, and front ends compute their STFT as one.
+    torch.backends.cudnn.allow_tf32 = False
+    return find_teacher(spec.plugin).load(spec.weights, resolve_device(spec.device))
 
 
 def resolve_device(device: str) -> torch.device:

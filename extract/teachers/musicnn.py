@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from east.common.errors import RefusedError
-from east.extract.teacher import PublishedWeights, TeacherInfo, Weights
+from east.extract.teacher import Parameters, PublishedFile, PublishedWeights, TeacherInfo, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -41,10 +41,15 @@ class Musicnn:
         citation="Pons and Serra, musicnn: pre-trained convolutional neural networks for music audio "
         "tagging, ISMIR late-breaking demo, 2019",
         weights=PublishedWeights(
-            source="pip:musicnn==0.1.0",
-            filename="musicnn-0.1.0-py3-none-any.whl",
-            sha256="f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa",
+            (
+                PublishedFile(
+                    filename="musicnn-0.1.0-py3-none-any.whl",
+                    source="pip:musicnn==0.1.0",
+                    digest="sha256:f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa",
+                ),
+            )
         ),
+        parameters=Parameters(trainable=787_159, total=787_159, without_heads=472_297),
     )
 
     def __init__(self, network: MusicnnNetwork, device: torch.device) -> None:
@@ -75,7 +80,7 @@ class Musicnn:
 
     def windows(self, audio: Tensor) -> Tensor:
         """(samples,) -> (frames, 187, 96) log-mel patches."""
-        mel = self.mel(audio.to(self.device)).T  # (T, 96)
+        mel = self.mel(audio).T  # (T, 96)
         log_mel: Tensor = (mel * 10_000 + 1).log10()
         patches = log_mel.unfold(0, PATCH, PATCH_HOP)  # (frames, 96, 187)
         return patches.transpose(1, 2)

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from east.common.errors import EastError
 from east.extract.batcher import Batcher
 
 
@@ -79,7 +80,7 @@ def test_one_window_that_does_not_fit_stops_the_job() -> None:
     def embed(batch: Tensor) -> Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(EastError, match="use another --device"):
         run(Batcher(embed, 4), clips((40, 4)))
 
 

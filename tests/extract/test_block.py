@@ -31,8 +31,10 @@ class Loudness:
         packages=(),
         licences={},
         citation="",
-        weights=PublishedWeights("", "", ""),
+        weights=PublishedWeights(),
     )
+
+    device = torch.device("cpu")
 
     def __init__(self) -> None:
         self.heard: list[Tensor] = []

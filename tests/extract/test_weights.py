@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from east.common.errors import RefusedError
-from east.extract.teacher import PublishedWeights, TeacherInfo, Weights
+from east.extract.teacher import PublishedFile, PublishedWeights, TeacherInfo, Weights
 from east.extract.weights import cache_folder, resolve_weights
 
 WHEEL = "tiny_weights-1.0-py3-none-any.whl"
@@ -23,7 +23,7 @@ def info(sha256: str) -> TeacherInfo:
         packages=(),
         licences={},
         citation="",
-        weights=PublishedWeights("pip:tiny-weights==1.0", WHEEL, sha256),
+        weights=PublishedWeights((PublishedFile(WHEEL, "pip:tiny-weights==1.0", f"sha256:{sha256}"),)),
     )
 
 
@@ -59,23 +59,23 @@ def make_wheel(folder: Path) -> str:
 def test_fetched_once_checked_and_kept(index: Path) -> None:
     sha256 = make_wheel(index)
     weights = resolve_weights(info(sha256), None)
-    assert weights == Weights("published", cache_folder() / WHEEL, sha256)
+    assert weights == Weights("published", cache_folder() / "tiny" / WHEEL, sha256)
     (index / WHEEL).unlink()
     assert resolve_weights(info(sha256), None) == weights  # from the cache
-    assert [path.name for path in cache_folder().iterdir()] == [WHEEL]
+    assert [path.name for path in (cache_folder() / "tiny").iterdir()] == [WHEEL]
 
 
 def test_wrong_hash_is_refused_with_both_values_and_nothing_is_kept(index: Path) -> None:
     sha256 = make_wheel(index)
     with pytest.raises(RefusedError, match=rf"its sha256 is {sha256}, published is {'0' * 64}"):
         resolve_weights(info("0" * 64), None)
-    assert list(cache_folder().iterdir()) == []
+    assert list((cache_folder() / "tiny").iterdir()) == []
 
 
 def test_damaged_cache_is_refused(index: Path) -> None:
     sha256 = make_wheel(index)
     resolve_weights(info(sha256), None)
-    (cache_folder() / WHEEL).write_bytes(b"half")
+    (cache_folder() / "tiny" / WHEEL).write_bytes(b"half")
     with pytest.raises(RefusedError, match="delete it to fetch it again"):
         resolve_weights(info(sha256), None)
 
@@ -85,7 +85,7 @@ def test_offline_is_one_line_that_says_what_to_fetch_and_where_to_put_it(index: 
         resolve_weights(info("0" * 64), None)
     message = str(error.value)
     assert "\n" not in message
-    assert f"put {WHEEL} into {cache_folder()}" in message
+    assert f"put {WHEEL} into {cache_folder() / 'tiny'}" in message
     assert "--weights tiny=PATH" in message
 
 
@@ -94,7 +94,7 @@ def test_own_file_and_random(index: Path, tmp_path: Path) -> None:
     own = resolve_weights(info(""), str(tmp_path / "own"))
     assert (own.source, own.sha256) == ("file", hashlib.sha256(b"x").hexdigest())
     assert resolve_weights(info(""), "random") == Weights("random", None, "random-seed-0")
-    with pytest.raises(RefusedError, match="are no file"):
+    with pytest.raises(RefusedError, match="are not there"):
         resolve_weights(info(""), str(tmp_path / "none"))
 
 
