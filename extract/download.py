@@ -67,18 +67,16 @@ def _http(file: PublishedFile, target: Path, reporter: Reporter) -> None:
             megabytes = int(response.headers.get("Content-Length", 0)) // _CHUNK
             with target.open("wb") as out, reporter.progress("megabytes", megabytes) as advance:
                 _write_chunks(response.iter_content(_CHUNK), out.write, advance)
+    except requests.HTTPError as error:
+        raise DownloadError(f"the server answers {error.response.status_code}") from error
     except requests.RequestException as error:
-        raise DownloadError(_one_line(error)) from error
+        raise DownloadError(f"no whole answer: {type(error).__name__}") from error
 
 
 def _write_chunks(chunks: Iterator[bytes], write: Callable[[bytes], int], advance: Advance) -> None:
     for chunk in chunks:
         write(chunk)
         advance(1, "")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 _FETCHERS: dict[str, Callable[[PublishedFile, Path, Reporter], None]] = {

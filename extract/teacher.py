@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -128,24 +128,31 @@ class TeacherSpec:
     device: str
 
 
-class Teacher(Protocol):
-    """A teacher plug-in: one file, one class.
+class TeacherClass(Protocol):
+    """What is known of a teacher before it is loaded; a plug-in is one class that is this and a `Teacher`."""
 
-    Attributes:
-        info: Known without loading; an instance may know more.
-        device: Where the network is.
-    """
+    @property
+    def info(self) -> TeacherInfo:
+        """The class attribute `info`."""
+        ...
 
-    info: ClassVar[TeacherInfo]
-    device: torch.device
-
-    @classmethod
-    def load(cls, weights: Weights, device: torch.device) -> Self:
-        """Build the network in eval mode on the device.
+    def load(self, weights: Weights, device: torch.device) -> Teacher:
+        """Build the network in eval mode on the device (a class method).
 
         Raises:
             RefusedError: The weights are not this teacher's.
         """
+        ...
+
+
+class Teacher(Protocol):
+    """A loaded teacher. Cutting and computing are pure: batching is not its business."""
+
+    device: torch.device
+
+    @property
+    def info(self) -> TeacherInfo:
+        """What is known of it."""
         ...
 
     def windows(self, audio: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from east.common.errors import RefusedError
@@ -48,7 +49,7 @@ def resolve_weights(info: TeacherInfo, choice: str | None, reporter: Reporter | 
     elif choice is not None:
         return _own(info, Path(choice))
     if not info.weights.files:
-        return Weights("package", None, "package")
+        return Weights("package", None, f"{info.packages[0]} {package_version(info.packages[0])}")
     for file in info.weights.files:
         _provide(info, file, overruled if file is info.weights.files[0] else None, reporter or Quiet())
     paths = {file.filename: cached_path(info, file) for file in info.weights.files}
@@ -60,6 +61,14 @@ def hash_of(path: Path, kind: str = "sha256") -> str:
     """Hash of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, kind).hexdigest()
+
+
+def package_version(package: str) -> str:
+    """Version of an installed package, or "unknown"."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _own(info: TeacherInfo, path: Path) -> Weights:

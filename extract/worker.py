@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from east.common.store import open_store
 from east.extract.block import BlockReport, process_block
 from east.extract.teacher import Teacher, TeacherInfo, TeacherSpec
 from east.extract.teachers import find_teacher
+from east.extract.weights import package_version
 
 _FITTING: dict[TeacherSpec, int] = {}
 """Batch sizes that were found to fit, kept so that memory runs out once and not in every block."""
@@ -68,7 +68,7 @@ def teacher_facts(spec: TeacherSpec, max_seconds: float) -> TeacherFacts:
     samples = max(round(max_seconds * info.sample_rate), info.min_samples)
     with torch.inference_mode():
         n_frames = len(teacher.windows(torch.zeros(samples, device=teacher.device)))
-    versions = {package: _version(package) for package in ("east-audio", *info.packages)}
+    versions = {package: package_version(package) for package in ("east-audio", *info.packages)}
     return TeacherFacts(info, n_frames, versions, str(teacher.device))
 
 
@@ -92,10 +92,3 @@ def resolve_device(device: str) -> torch.device:
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise RefusedError(f"--device {device}: PyTorch sees {torch.cuda.device_count()} CUDA device(s) here")
     return found
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

@@ -3,25 +3,29 @@
 from collections.abc import Callable
 
 from east.common.registry import Registry
-from east.extract.teacher import Teacher
+from east.extract.teacher import TeacherClass
 
-TEACHERS: Registry[type[Teacher]] = Registry(
+TEACHERS: Registry[TeacherClass] = Registry(
     kind="teacher",
     group="east.teachers",
     table={
+        "passt": "east.extract.teachers.passt:Passt",
+        "panns": "east.extract.teachers.panns:Panns",
+        "mule": "east.extract.teachers.mule:Mule",
         "musicnn": "east.extract.teachers.musicnn:Musicnn",
     },
 )
-FAMILIES: Registry[Callable[[str], type[Teacher]]] = Registry(
+FAMILIES: Registry[Callable[[str], TeacherClass]] = Registry(
     kind="family of teachers",
     group="east.teacher_families",
     table={
+        "hear": "east.extract.teachers.hear:HearModule",
     },
 )
 """Teachers that are named with an argument, as "hear:MODULE"."""
 
 
-def find_teacher(name: str) -> type[Teacher]:
+def find_teacher(name: str) -> TeacherClass:
     """Import a teacher by the name that a user gives, "NAME" or "FAMILY:ARGUMENT".
 
     Raises:

@@ -36,7 +36,7 @@ class Musicnn:
         min_samples=(PATCH - 1) * HOP,  # the shortest clip that gives one patch
         windows="log-mel patches of 187 frames every 62, remainder dropped",
         supervision="supervised",
-        packages=("torch", "soxr", "soundfile"),
+        packages=("east-audio", "torch", "soxr", "soundfile"),
         licences={"code": "ISC", "weights": "ISC"},
         citation="Pons and Serra, musicnn: pre-trained convolutional neural networks for music audio "
         "tagging, ISMIR late-breaking demo, 2019",

@@ -175,3 +175,56 @@ def test_a_frame_buffer_that_is_too_short_stops_the_block(
     with pytest.raises(ValueError, match="could not broadcast"):
         process_block(Block(0, 1), {"t": Loudness()}, store, root=tmp_path)
     assert states(store.teacher_group("t")).tolist() == [State.PENDING]
+
+
+class Linear(Loudness):
+    """Has a matrix product in `embed`, which autocast lowers, and one in `windows`, which stays."""
+
+    info: ClassVar[TeacherInfo] = TeacherInfo(**{**Loudness.info.__dict__, "name": "linear"})
+    seen: ClassVar[list[torch.dtype]] = []
+
+    def windows(self, audio: Tensor) -> Tensor:
+        frames = audio[: len(audio) // 800 * 800].reshape(-1, 800) @ torch.eye(800)
+        self.seen.append(frames.dtype)
+        return frames
+
+    def embed(self, windows: Tensor) -> Tensor:
+        product = windows @ torch.ones(800, 2)
+        self.seen.append(product.dtype)
+        return product
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [("float32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)],
+)
+def test_precision_is_of_the_network_and_never_of_the_front_end(
+    tmp_path: Path, tone: Tone, empty_store: Callable[..., Store], precision: str, dtype: torch.dtype
+) -> None:
+    tone(tmp_path / "a.wav", 1.0, 8_000)
+    store, teacher = empty_store("a.wav"), Linear()
+    teacher.seen.clear()
+    process_block(Block(0, 1), {"t": teacher}, store, root=tmp_path, precision=precision)
+    assert teacher.seen == [torch.float32, dtype]
+    assert np.asarray(array_of(store.teacher_group("t"), "mean")[:]).dtype == np.float32
+
+
+class Small(Loudness):
+    """Memory for three windows."""
+
+    info: ClassVar[TeacherInfo] = TeacherInfo(**{**Loudness.info.__dict__, "name": "small"})
+
+    def embed(self, windows: Tensor) -> Tensor:
+        if len(windows) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().embed(windows)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_reported(
+    tmp_path: Path, tone: Tone, empty_store: Callable[..., Store]
+) -> None:
+    tone(tmp_path / "a.wav", 2.0, 8_000)
+    store = empty_store("a.wav")
+    report = process_block(Block(0, 1), {"t": Small()}, store, root=tmp_path, batch_sizes={"t": 16})
+    assert (report.failed, report.batch_sizes) == ({}, {"t": 2})
+    assert states(store.teacher_group("t")).tolist() == [State.DONE]
