@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from east.common.errors import RefusedError
-from east.common.terminal import Terminal, names, run_app
+from east.common.terminal import Quiet, Terminal, names, run_app
 
 app = typer.Typer(
     help="Embed audio data sets with pretrained teachers, once, into a store that students train from.",
@@ -67,6 +67,48 @@ def info(store: Annotated[str, typer.Argument(help="The store.")]) -> None:
     from east.extract.info import describe
 
     for line in describe(store):
+        typer.echo(line)
+
+
+@app.command("import")
+def import_(
+    store: Annotated[str, typer.Argument(help="A finished store.")],
+    name: Annotated[str, typer.Argument(help="Name of the teacher to make of them.")],
+    source: Annotated[Path, typer.Argument(help="FILE.npz with an array per clip id, or a folder of .npy.")],
+    licence: Annotated[str, typer.Option(help="Of the embeddings; kept with them.")] = "unknown",
+    overwrite: Annotated[bool, typer.Option(help="Replace the teacher of that name.")] = False,
+) -> None:
+    """Put embeddings that you already have, (feature,) or (frames, feature) per clip, into a store."""
+    from east.extract.imported import ImportConfig, import_embeddings
+
+    done, failed = import_embeddings(ImportConfig(store, name, source, licence, overwrite), Terminal())
+    typer.echo(f"{store}: teacher {name}: {done} done, {failed} failed")
+
+
+@app.command()
+def teachers(
+    teacher: Annotated[list[str] | None, typer.Option(help="Only these.")] = None,
+    measure: Annotated[bool, typer.Option(help="Measure their speed on this machine.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    json: Annotated[bool, typer.Option(help="For `train report --teachers`.")] = False,
+) -> None:
+    """List the teachers: package, size, licences, whether they and their weights are here, and how fast."""
+    from east.extract.catalogue import as_json, catalogue, lines_of
+
+    entries = catalogue(names(teacher), measure, device, Quiet() if json else Terminal())
+    for line in [as_json(entries)] if json else lines_of(entries):
+        typer.echo(line)
+
+
+@app.command()
+def weights(
+    teacher: Annotated[list[str] | None, typer.Argument(help="Fetch and check the weights of these.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="Accept a file of this hash instead.")] = None,
+) -> None:
+    """List the teachers' published weights and where they belong, or fetch and check them."""
+    from east.extract.published import fetch, list_weights
+
+    for line in fetch(names(teacher), sha256, Terminal()) if teacher else list_weights():
         typer.echo(line)
 
 
