@@ -31,7 +31,7 @@ class Demo:
         name="demo",
         task="multi-label",
         max_seconds=SECONDS,
-        source="rendered on the spot: ROOT is the folder to render into",
+        layout="nothing to fetch: ROOT is the folder to render into",
         licence="rendered from TimGM6mb.sf2 (GPL-2.0), which the package pretty_midi ships",
     )
     sizes: ClassVar[dict[str, int]] = {TRAIN: 480, VALID: 120, TEST: 200}
@@ -99,7 +99,7 @@ class DemoShift(Demo):
         name="demo-shift",
         task="multi-label",
         max_seconds=SECONDS,
-        source=Demo.info.source,
+        layout=Demo.info.layout,
         licence=Demo.info.licence,
     )
     sizes: ClassVar[dict[str, int]] = {TEST: 200}

@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from east.common.errors import RefusedError
-from east.data.index import DatasetInfo, Index, one_hot
+from east.data.archive import require_file
+from east.data.index import DatasetInfo, Download, Index, one_hot
 
 
 class Esc50:
@@ -20,8 +21,9 @@ class Esc50:
         name="esc50",
         task="multi-class",
         max_seconds=5.0,
-        source="get https://github.com/karolpiczak/ESC-50; ROOT is the folder that holds audio/ and meta/",
+        layout="ROOT must be ESC-50 as published, unzipped: the folder that holds audio/ and meta/",
         licence="CC BY-NC 3.0 (the ESC-10 subset CC BY 3.0)",
+        downloads=(Download("https://github.com/karolpiczak/ESC-50/archive/master.zip", "about 600 MB"),),
     )
     columns: ClassVar[tuple[str, ...]] = ("filename", "fold", "target", "category")
     n_folds: ClassVar[int] = 5
@@ -47,8 +49,7 @@ class Esc50:
         )
 
     def _rows(self, path: Path) -> list[dict[str, str]]:
-        if not path.is_file():
-            raise RefusedError(f"{path} is missing: ROOT must be ESC-50 as published. {self.info.source}")
+        require_file(path, self.info)
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         missing = [column for column in self.columns if not rows or column not in rows[0]]

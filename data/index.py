@@ -18,6 +18,21 @@ Task = Literal["multi-class", "multi-label"]
 
 
 @dataclass(frozen=True)
+class Download:
+    """One file to fetch.
+
+    Attributes:
+        url: Where it is published.
+        size: How big it is, for a person ("7.2 GiB").
+        checksum: As its publisher gives it ("sha1 ade154..."), "" where there is none.
+    """
+
+    url: str
+    size: str
+    checksum: str = ""
+
+
+@dataclass(frozen=True)
 class DatasetInfo:
     """What is known of a data set before it is read.
 
@@ -25,15 +40,17 @@ class DatasetInfo:
         name: Name on the command line.
         task: "multi-class", "multi-label", or "either".
         max_seconds: Longest clip it declares; longer audio is cut.
-        source: Where to get it and how to unpack it, for a person.
+        layout: How to unpack it and what ROOT then is, for a person.
         licence: Licence of audio and annotations.
+        downloads: What to fetch; empty where there is nothing to fetch.
     """
 
     name: str
     task: str
     max_seconds: float
-    source: str
+    layout: str
     licence: str
+    downloads: tuple[Download, ...] = ()
 
 
 @dataclass(frozen=True)

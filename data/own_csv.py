@@ -1,7 +1,6 @@
 """Bring your own audio: a CSV file with a path and a label (or several) per clip."""
 
 import csv
-import hashlib
 import os
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +10,7 @@ import numpy.typing as npt
 
 from east.common.errors import RefusedError
 from east.data.index import DatasetInfo, Index, Task, check_relative, one_hot
-from east.data.splits import TEST, TRAIN, UNUSED, VALID
+from east.data.splits import TEST, TRAIN, UNUSED, VALID, hash_share
 
 Row = dict[str, str]
 
@@ -28,7 +27,7 @@ class OwnCsv:
         name="csv",
         task="either",
         max_seconds=30.0,
-        source="your own: ROOT is a CSV file with the columns path and label (or labels)",
+        layout="ROOT is a CSV file of your own with the columns path and label (or labels)",
         licence="yours",
     )
 
@@ -133,5 +132,5 @@ def _splits(
 
 
 def _hashed_split(clip_id: str) -> str:
-    share = int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:4], "big") / 2**32
+    share = hash_share(clip_id)
     return TRAIN if share < 0.8 else VALID if share < 0.9 else TEST

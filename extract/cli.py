@@ -112,6 +112,15 @@ def weights(
         typer.echo(line)
 
 
+@app.command()
+def datasets() -> None:
+    """List the data sets: what to download, from where, how big, which licence, where to unpack."""
+    from east.data.catalogue import describe_datasets
+
+    for line in describe_datasets():
+        typer.echo(line)
+
+
 def _weights(choices: tuple[str, ...]) -> dict[str, str]:
     pairs = [choice.partition("=") for choice in choices]
     for name, sign, value in pairs:

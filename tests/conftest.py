@@ -18,6 +18,8 @@ from east.common.blocks import Block, State, commit, plan
 from east.common.layout import Columns, stored_samples
 from east.common.store import SCHEMA, Header, Store, TeacherRecord, create_store
 
+pytest_plugins = ["tests.archives"]
+
 REPOSITORY = Path(__file__).parents[1]
 ESC10 = REPOSITORY.parent / "shared" / "esc10"
 

@@ -81,7 +81,8 @@ def test_training_loads_no_teacher_no_tensorflow_no_dask() -> None:
 
 def test_an_index_is_read_without_torch() -> None:
     assert "torch" not in modules_after(
-        "import east.extract.job, east.data.esc50, east.extract.teachers.musicnn"
+        "import east.extract.job, east.data.catalogue, east.extract.teachers.musicnn;"
+        "list(east.data.catalogue.describe_datasets())"
     )
 
 
