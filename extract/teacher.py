@@ -116,7 +116,7 @@ class TeacherSpec:
     """How to load a teacher; equal specs share one loaded network.
 
     Attributes:
-        plugin: What the user named, as "passt" or "hear:MODULE".
+        plugin: What the user named, "NAME" or "FAMILY:ARGUMENT".
         name: Name of its group in the store.
         weights: The weights.
         device: As `--device` has it.

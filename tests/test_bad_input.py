@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import zarr
 
 from east.common.store import Store
@@ -123,3 +124,48 @@ def test_ctrl_c_stops_training_quietly(make_store: MakeStore, tmp_path: Path) ->
     assert "Traceback" not in output
     assert "--resume" in output
     assert not (tmp_path / "run" / "results.json").exists()
+
+
+def html_page(folder: Path) -> Path:
+    page = folder / "page.pt"
+    page.write_text("<!doctype html><title>Sign in</title>")
+    return page
+
+
+def pickle_with_code(folder: Path) -> Path:
+    class Code:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(folder / "ran"),)
+
+    torch.save({"model": Code()}, folder / "code.pth")
+    return folder / "code.pth"
+
+
+def another_network(folder: Path) -> Path:
+    torch.save({"model": {"w": torch.zeros(3)}}, folder / "other.pth")
+    return folder / "other.pth"
+
+
+@pytest.mark.parametrize(
+    ("teacher", "make", "message"),
+    [
+        ("passt", html_page, "page.pt is no checkpoint of passt"),
+        ("panns", pickle_with_code, "code.pth is no checkpoint of panns"),
+        ("panns", another_network, "other.pth is not a checkpoint of panns"),
+    ],
+)
+def test_a_wrong_file_of_weights(
+    tmp_path: Path,
+    tiny_esc50: Path,
+    command: Run,
+    teacher: str,
+    make: Callable[[Path], Path],
+    message: str,
+) -> None:
+    weights = f"{teacher}={make(tmp_path)}"
+    run = command(
+        "extract", "run", "esc50", tiny_esc50, tmp_path / "s.zarr", "--teacher", teacher, "--weights", weights
+    )
+    assert_refused(run, message)
+    assert not (tmp_path / "s.zarr").exists()
+    assert not (tmp_path / "ran").exists()
