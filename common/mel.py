@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 Scale = Literal["htk", "slaney"]
 
+_POWER_FLOOR = 1e-10
+
 _SLANEY_KNEE = 1000.0  # Hz; linear below, logarithmic above
 _SLANEY_STEP = 200.0 / 3  # Hz per mel below the knee
 _SLANEY_LOG = np.log(6.4) / 27  # per mel above it
@@ -39,7 +41,6 @@ class MelSpectrogram(nn.Module):
 
     def __init__(self, rate: int, n_fft: int, hop: int, n_mels: int, scale: Scale) -> None:
         super().__init__()
-        self.n_fft = n_fft
         self.hop = hop
         # Derived from the arguments, so not part of any checkpoint.
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
@@ -48,13 +49,28 @@ class MelSpectrogram(nn.Module):
 
     def forward(self, audio: Tensor) -> Tensor:
         """(..., samples) float32 -> (..., n_mels, frames) float32."""
-        flat = audio.reshape(-1, audio.shape[-1])
-        spectrum = torch.stft(
-            flat, self.n_fft, self.hop, window=self.window, pad_mode="reflect", return_complex=True
-        )  # (B, bins, T)
-        power = spectrum.real.square() + spectrum.imag.square()
+        power = power_spectrogram(audio.reshape(-1, audio.shape[-1]), self.window, self.hop)
         mel = self.filters @ power  # (n_mels, bins) @ (B, bins, T) -> (B, n_mels, T)
         return mel.reshape(*audio.shape[:-1], *mel.shape[-2:])
+
+
+def power_spectrogram(audio: Tensor, window: Tensor, hop: int) -> Tensor:
+    """Squared magnitudes, (B, samples) float32 -> (B, n_fft // 2 + 1, 1 + samples // hop).
+
+    The frames are centred, the signal is padded by reflection.
+
+    Args:
+        audio: Signals.
+        window: Of length n_fft.
+        hop: Samples between frames.
+    """
+    spectrum = torch.stft(audio, len(window), hop, window=window, pad_mode="reflect", return_complex=True)
+    return spectrum.real.square() + spectrum.imag.square()
+
+
+def decibels(power: Tensor) -> Tensor:
+    """Power in dB, flat below -100 dB."""
+    return 10 * power.clamp(min=_POWER_FLOOR).log10()
 
 
 def mel_filters(rate: int, n_fft: int, n_mels: int, scale: Scale) -> npt.NDArray[np.float32]:

@@ -81,6 +81,19 @@ def test_every_system_trains_and_tests(make_store: MakeStore, tmp_path: Path, sy
         assert any(name.startswith("events.out.tfevents") for name in files)
 
 
+@pytest.mark.parametrize(("channels", "system"), enumerate(SYSTEMS, start=1))
+def test_the_harmonic_cnn_in_every_system(
+    make_store: MakeStore, tmp_path: Path, system: str, channels: int
+) -> None:
+    run = config(make_store(), tmp_path / "run", system, student="hcnn", channels=channels, epochs=1)
+    results = train(run)
+    assert 0 <= results["test"]["accuracy"] <= 1
+    if SYSTEMS[system].student:
+        assert results["student"] == "hcnn"
+        q = load_file(tmp_path / "run" / "best.safetensors")["student.filters.q"]
+        assert q.item() != 1  # it was trained
+
+
 def test_the_ceiling_learns_what_the_embeddings_tell(make_store: MakeStore, tmp_path: Path) -> None:
     assert train(config(make_store(), tmp_path / "run", "teacher-lr"))["test"]["accuracy"] == 1
 
@@ -336,3 +349,4 @@ def test_students_are_listed(command: Run) -> None:
     run = command("train", "students")
     assert run.returncode == 0
     assert "sc-cnn: 59049 samples (3.69 s) at 16 kHz, feature 512, 9.09 M parameters" in run.stdout
+    assert "hcnn: 80000 samples (5.00 s) at 16 kHz, feature 256, 3.63 M parameters" in run.stdout

@@ -53,5 +53,6 @@ STUDENTS: Registry[type[Student]] = Registry(
     group="east.students",
     table={
         "sc-cnn": "east.train.students.short_chunk_cnn:ShortChunkCNN",
+        "hcnn": "east.train.students.harmonic_cnn:HarmonicCNN",
     },
 )

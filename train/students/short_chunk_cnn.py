@@ -8,10 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from east.common.mel import MelSpectrogram
+from east.common.mel import MelSpectrogram, decibels
 from east.train.students import StudentInfo
-
-_AMPLITUDE_FLOOR = 1e-10  # power below which the spectrogram in dB is flat
 
 
 class ShortChunkCNN(nn.Module):
@@ -49,8 +47,7 @@ class ShortChunkCNN(nn.Module):
         """(B, window) float32 -> feature (B, 4 C), logits (B, class)."""
         # The front end stays in float32 under mixed precision: squared magnitudes overflow in half.
         with torch.autocast(audio.device.type, enabled=False):
-            mel = self.mel(audio.float())  # (B, 128, T)
-            db = 10 * mel.clamp(min=_AMPLITUDE_FLOOR).log10()
+            db = decibels(self.mel(audio.float()))  # (B, 128, T)
         x = self.blocks(self.norm(db.unsqueeze(1)))  # (B, 4 C, 1, T / 128)
         feature = x.amax(dim=(2, 3))  # (B, 4 C)
         hidden = self.dropout(F.relu(self.norm1(self.dense1(feature))))
