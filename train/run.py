@@ -7,19 +7,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 
 from east.common.errors import RefusedError
 from east.common.memory import keep_freed_memory
 from east.common.reading import Rows
-from east.common.store import Store, open_store
+from east.common.store import Store, array_of, open_store
 from east.common.terminal import Quiet, Reporter
 from east.train.checkpoint import save_weights
 from east.train.config import TrainConfig
 from east.train.data import TaskData, load_embeddings, load_task, statistics
 from east.train.metrics import Probabilities, Scores, score
 from east.train.runs import BEST, RunFolder
+from east.train.scored_clips import SCORES, ScoredClips, summarise
 from east.train.scoring import score_clips
 from east.train.teacher_lr import fit_logistic_regression
 
@@ -77,7 +79,8 @@ def _train_student(
         raise
     trained = time.perf_counter()
     ready.model.load_state_dict(load_file(run.path / BEST))
-    valid, test = _score(ready, data.valid), _score(ready, data.test)
+    valid = _valid_scores(_probabilities(ready, data.valid), data) if len(data.valid) else None
+    test = _test_clips(_probabilities(ready, data.test), store, data)
     timing = {
         "training_s": trained - start,
         "evaluation_s": time.perf_counter() - trained,
@@ -86,15 +89,13 @@ def _train_student(
     }
     parameters = sum(p.numel() for p in ready.model.student.parameters())
     results = _results(config, store, data, epochs=epochs, parameters=parameters, valid=valid, test=test)
+    test.save(run.path / SCORES)
     run.finish(results, timing)
     return results
 
 
-def _score(ready: Setup, rows: Rows) -> Scores | None:
-    if not len(rows):
-        return None
-    probabilities = score_clips(ready.model, ready.reader, ready.data, rows, ready.fabric.device)
-    return _scores(probabilities, ready.data, rows)
+def _probabilities(ready: Setup, rows: Rows) -> Probabilities:
+    return score_clips(ready.model, ready.reader, ready.data, rows, ready.fabric.device)
 
 
 def _train_teacher_lr(
@@ -109,21 +110,30 @@ def _train_teacher_lr(
     reporter.say(f"L2 penalty {fitted.l2:g}")
     statistic = {"embedding_mean": mean, "embedding_deviation": deviation}
     save_weights(run.path / BEST, {**fitted.model.state_dict(), **statistic})
+    test = _test_clips(fitted.probabilities[data.test], store, data)
     results = _results(
         config,
         store,
         data,
         epochs=None,
         parameters=sum(p.numel() for p in fitted.model.parameters()),
-        valid=_scores(fitted.probabilities[data.valid], data, data.valid) if len(data.valid) else None,
-        test=_scores(fitted.probabilities[data.test], data, data.test),
+        valid=_valid_scores(fitted.probabilities[data.valid], data) if len(data.valid) else None,
+        test=test,
     )
+    test.save(run.path / SCORES)
     run.finish(results, {"training_s": time.perf_counter() - start, "l2": fitted.l2})
     return results
 
 
-def _scores(probabilities: Probabilities, data: TaskData, rows: Rows) -> Scores:
-    return score(probabilities, data.labels[rows], data.classes, data.task)
+def _valid_scores(probabilities: Probabilities, data: TaskData) -> Scores:
+    return score(probabilities, data.labels[data.valid], data.classes, data.task)
+
+
+def _test_clips(probabilities: Probabilities, store: Store, data: TaskData) -> ScoredClips:
+    clip_id = np.asarray(array_of(store.group, "clip_id")[:])[data.test]
+    labels = data.labels[data.test]
+    # Through a list: NumPy does not cast the store's strings of any length to those of a fixed width.
+    return ScoredClips(np.array(clip_id.tolist()), probabilities, labels, data.classes, data.task)
 
 
 def _results(
@@ -134,10 +144,9 @@ def _results(
     epochs: int | None,
     parameters: int,
     valid: Scores | None,
-    test: Scores | None,
+    test: ScoredClips,
 ) -> Results:
     """What is measured, without times: the same bytes for the same seed on a CPU."""
-    assert test is not None  # a run without test clips is refused
     weights = store.teacher_record(config.teacher).weights if config.teacher else None
     return {
         "dataset": store.header.dataset,
@@ -153,8 +162,7 @@ def _results(
         "labelled": len(data.labelled),
         "unlabelled": len(data.unlabelled),
         "valid": valid.overall if valid else None,
-        "test": test.overall,
-        "per_class": test.per_class,
+        **summarise(test),
         "teacher_weights": weights,
         "store": store.identity(config.teacher),
     }

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from east.train.metrics import score
+from east.train.metrics import score, score_resamples
 
 
 def test_accuracy() -> None:
@@ -39,3 +39,40 @@ def test_a_class_without_a_positive_or_a_negative_is_left_out() -> None:
     scores = score(probabilities, labels, ["both", "no positive", "no negative"], "multi-label")
     assert scores.per_class == {"both": 1.0, "no positive": None, "no negative": None}
     assert scores.overall == {"map": 1.0, "roc_auc": 1.0}
+
+
+def test_a_clip_that_counts_twice_is_scikit_learns_sample_weight() -> None:
+    random = np.random.default_rng(1)
+    scores = random.random((300, 2)).round(2).astype(np.float32)
+    labels = random.choice(np.array([-1, 0, 0, 1], dtype=np.int8), size=(300, 2))
+    counts = random.integers(0, 4, size=(300, 3)).astype(np.int32)
+    figures = score_resamples(scores, labels, "multi-label", counts)
+    auc = np.empty((2, 3))
+    for c, r in np.ndindex(2, 3):
+        known = labels[:, c] >= 0
+        arguments = (labels[known, c], scores[known, c])
+        weights = {"sample_weight": counts[known, r]}
+        assert figures.per_class[c, r] == pytest.approx(
+            average_precision_score(*arguments, **weights), abs=1e-9
+        )
+        auc[c, r] = roc_auc_score(*arguments, **weights)
+    np.testing.assert_allclose(figures.overall["roc_auc"], auc.mean(axis=0), atol=1e-9)
+    np.testing.assert_allclose(figures.overall["map"], figures.per_class.mean(axis=0), atol=1e-9)
+
+
+def test_accuracy_of_resamples() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]], dtype=np.float32)
+    labels = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.int8)  # right, wrong, right
+    counts = np.array([[1, 0, 2], [1, 3, 1], [1, 0, 0]], dtype=np.int32)
+    figures = score_resamples(probabilities, labels, "multi-class", counts)
+    np.testing.assert_allclose(figures.overall["accuracy"], [2 / 3, 0, 2 / 3])
+    np.testing.assert_allclose(figures.per_class, [[1 / 2, 0, 2 / 3], [1, np.nan, np.nan]])
+
+
+def test_a_resample_without_a_class_leaves_that_class_out() -> None:
+    probabilities = np.array([[0.9, 0.5], [0.1, 0.6]], dtype=np.float32)
+    labels = np.array([[1, 1], [0, 0]], dtype=np.int8)
+    counts = np.array([[1, 2], [1, 0]], dtype=np.int32)
+    figures = score_resamples(probabilities, labels, "multi-label", counts)
+    np.testing.assert_allclose(figures.overall["map"], [0.75, np.nan])
+    np.testing.assert_allclose(figures.per_class, [[1, np.nan], [0.5, np.nan]])

@@ -19,6 +19,7 @@ from east.common.errors import RefusedError
 from east.common.store import Store
 from east.train.config import TrainConfig
 from east.train.run import train
+from east.train.scored_clips import ScoredClips, summarise
 from east.train.systems import SYSTEMS
 
 MakeStore = Callable[..., Store]
@@ -43,7 +44,8 @@ main()
 
 KEYS = [
     *("dataset", "protocol", "task", "system", "student", "teacher", "fold", "seed", "epochs"),
-    *("parameters", "labelled", "unlabelled", "valid", "test", "per_class", "teacher_weights", "store"),
+    *("parameters", "labelled", "unlabelled", "valid", "test", "test_interval", "per_class"),
+    *("per_class_interval", "left_out_classes", "teacher_weights", "store"),
 ]
 
 
@@ -75,13 +77,13 @@ def test_every_system_trains_and_tests(make_store: MakeStore, tmp_path: Path, sy
     assert list(results["per_class"]) == ["a", "b"]
     assert json.loads((tmp_path / "run" / "results.json").read_text()) == results
     files = {path.name for path in (tmp_path / "run").iterdir()}
-    assert {"config.yaml", "timing.json", "best.safetensors", "results.json"} <= files
+    assert {"config.yaml", "timing.json", "best.safetensors", "scores.npz", "results.json"} <= files
     if SYSTEMS[system].student:
         assert "metrics.csv" in files
         assert any(name.startswith("events.out.tfevents") for name in files)
 
 
-@pytest.mark.parametrize(("channels", "system"), enumerate(SYSTEMS, start=1))
+@pytest.mark.parametrize(("channels", "system"), list(enumerate(SYSTEMS, start=1)))
 def test_the_harmonic_cnn_in_every_system(
     make_store: MakeStore, tmp_path: Path, system: str, channels: int
 ) -> None:
@@ -124,6 +126,24 @@ def test_same_seed_same_bytes_and_no_audio_needed(
     assert texts[0] == texts[1]
     other = train(config(store, tmp_path / "three", system, seed=1))
     assert other["seed"] == 1
+
+
+@pytest.mark.parametrize("system", ["baseline", "teacher-lr"])
+def test_statistics_can_be_redone_from_the_run_folder(
+    make_store: MakeStore, tmp_path: Path, system: str
+) -> None:
+    store = make_store(task="multi-label")
+    results = train(config(store, tmp_path / "run", system))
+    with np.load(tmp_path / "run" / "scores.npz", allow_pickle=False) as file:
+        assert file["clip_id"].tolist() == [f"clip{i:03d}" for i in (10, 11, 22, 23, 34, 35, 46, 47)]
+        assert (file["scores"].shape, file["scores"].dtype) == ((8, 2), np.float32)
+        np.testing.assert_array_equal(file["labels"], np.eye(2)[[0, 1] * 4])
+    again = summarise(ScoredClips.load(tmp_path / "run" / "scores.npz"))
+    assert {key: results[key] for key in again} == again
+    assert again["left_out_classes"] == []
+    for metric, value in again["test"].items():
+        low, high = again["test_interval"][metric]
+        assert 0 <= low <= value <= high <= 1
 
 
 def test_failed_clips_are_left_out_and_counted(make_store: MakeStore, tmp_path: Path, command: Run) -> None:
