@@ -54,6 +54,8 @@ class TrainConfig:
         label_share: Share of the labelled training clips that keep their labels; the others are hidden.
         unlabelled: "use" training clips without labels for L_dist, or "drop" them; None: use them where the
             system has a distance.
+        control: "shuffled": every training and valid clip gets another one's embedding, to tell transfer from
+            mere regularisation.
         require: Other teachers; clips that failed for one of them are left out too.
         resume: Go on with an interrupted run after its last whole epoch; otherwise it starts over.
         out: Run folder; None: a name under runs/ that says what the run is.
@@ -82,6 +84,7 @@ class TrainConfig:
     workers: int | None = None
     label_share: float | None = None
     unlabelled: str | None = None
+    control: str | None = None
     require: tuple[str, ...] = ()
     resume: bool = False
     out: Path | None = None
@@ -95,6 +98,10 @@ class TrainConfig:
         if self.unlabelled == "use" and row.distance is None:
             raise RefusedError(
                 f"system {self.system!r} has no distance to use unlabelled clips for: drop them"
+            )
+        if self.control is not None and row.distance is None:
+            raise RefusedError(
+                f"--control is for systems with a distance: leave it out with system {self.system!r}"
             )
         self._check_numbers()
         self._check_choices()
@@ -146,6 +153,7 @@ class TrainConfig:
             "normalize": (None, "none", "standardise"),
             "unlabelled": (None, "use", "drop"),
             "compression": ("linear", "mlp"),
+            "control": (None, "shuffled"),
             "precision": ("32-true", "bf16-mixed", "16-mixed"),
         }
         for name, allowed in choices.items():

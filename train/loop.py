@@ -19,6 +19,7 @@ from east.common.store import Store
 from east.common.terminal import Reporter
 from east.train.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
 from east.train.config import TrainConfig
+from east.train.control import shuffle_embeddings
 from east.train.crops import CropReader, as_float, centre_keys, training_keys
 from east.train.data import TaskData, load_embeddings, statistics
 from east.train.guided import (
@@ -80,6 +81,8 @@ def setup(config: TrainConfig, store: Store, data: TaskData) -> Setup:
     if embeddings is None:
         model = GuidedStudent(student, config.system_row, statistics=None)
     else:
+        if config.control == "shuffled":
+            embeddings = shuffle_embeddings(embeddings, (data.pool, data.valid), config.seed)
         shift = statistics(embeddings, data.pool, config.normalized)
         compression = _compression(config, student, embeddings.shape[1], len(data.classes))
         model = GuidedStudent(student, config.system_row, shift, compression)

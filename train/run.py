@@ -155,6 +155,7 @@ def _results(
         "system": config.system,
         "student": config.student if config.system_row.student else None,
         "teacher": config.teacher,
+        "control": config.control,
         "fold": data.fold,
         "seed": config.seed,
         "epochs": epochs,

@@ -27,10 +27,10 @@ class Tiny(nn.Module):
         return feature, self.head(feature)
 
 
-def guided(system: str) -> GuidedStudent:
+def guided(system: str, form: str = "linear") -> GuidedStudent:
     torch.manual_seed(0)
     row = SYSTEMS[system]
-    transformation = TeacherTransformation(6, 4, 3) if row.compress else None
+    transformation = TeacherTransformation(6, 4, 3, form) if row.compress else None
     return GuidedStudent(Tiny(3, 4), row, (torch.zeros(6), torch.ones(6)), transformation)
 
 
@@ -52,9 +52,10 @@ WHOLE_STUDENT = {"student.body", "student.head"}
 WHOLE_TRANSFORMATION = {"transformation.map", "transformation.head"}
 
 
+@pytest.mark.parametrize("form", ["linear", "mlp"])
 @pytest.mark.parametrize("system", ["east-fitnet+linear", "east-dc+linear"])
-def test_three_gradient_facts_of_compression(system: str) -> None:
-    model = guided(system)
+def test_three_gradient_facts_of_compression(system: str, form: str) -> None:
+    model = guided(system, form)
     terms = terms_of(model, system)
     assert terms.teacher is not None
     assert terms.dist is not None
@@ -63,6 +64,17 @@ def test_three_gradient_facts_of_compression(system: str) -> None:
     dist = terms_of(model, system).dist
     assert dist is not None
     assert moved(model, dist) == {"student.body"}
+
+
+def test_forms_of_the_compression() -> None:
+    torch.manual_seed(0)
+    linear, mlp = TeacherTransformation(6, 4, 3, "linear"), TeacherTransformation(6, 4, 3, "mlp")
+    a, b = torch.randn(2, 6), torch.randn(2, 6)
+    for transformation, is_affine in ((linear, True), (mlp, False)):
+        compact, logits = transformation(a)
+        assert (compact.shape, logits.shape) == ((2, 4), (2, 3))
+        middle = (compact + transformation(b)[0]) / 2
+        assert torch.allclose(transformation((a + b) / 2)[0], middle, atol=1e-5) == is_affine
 
 
 def test_without_detach_the_distance_moves_the_map() -> None:

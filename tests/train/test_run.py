@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ main()
 """
 
 KEYS = [
-    *("dataset", "protocol", "task", "system", "student", "teacher", "fold", "seed", "epochs"),
+    *("dataset", "protocol", "task", "system", "student", "teacher", "control", "fold", "seed", "epochs"),
     *("parameters", "labelled", "unlabelled", "valid", "test", "test_interval", "per_class"),
     *("per_class_interval", "left_out_classes", "teacher_weights", "store"),
 ]
@@ -94,6 +95,18 @@ def test_the_harmonic_cnn_in_every_system(
         assert results["student"] == "hcnn"
         q = load_file(tmp_path / "run" / "best.safetensors")["student.filters.q"]
         assert q.item() != 1  # it was trained
+
+
+@pytest.mark.parametrize("system", ["east-fitnet+linear", "east-dc+linear"])
+def test_compression_by_a_deeper_map_is_another_run(
+    make_store: MakeStore, tmp_path: Path, system: str
+) -> None:
+    run = config(make_store(), tmp_path / "run", system, compression="mlp", epochs=1)
+    train(run)
+    weights = load_file(tmp_path / "run" / "best.safetensors")
+    maps = {name: tuple(w.shape) for name, w in weights.items() if name.startswith("transformation.map.")}
+    assert [shape for name, shape in maps.items() if name.endswith("weight")] == [(8, 6), (8, 8)]
+    assert run.hash("", "") != replace(run, compression="linear").hash("", "")
 
 
 def test_the_ceiling_learns_what_the_embeddings_tell(make_store: MakeStore, tmp_path: Path) -> None:
@@ -313,6 +326,8 @@ def test_bfloat16_trains_with_the_distance_in_float32(
         (["--system", "baseline", "--label-share", "0"], "--label-share 0 is a share"),
         (["--system", "baseline", "--label-share", "0.01"], "leaves 2 labelled training clips"),
         (["--system", "baseline", "--unlabelled", "use"], "has no distance to use unlabelled clips for"),
+        (["--system", "baseline", "--control", "shuffled"], "--control is for systems with a distance"),
+        (["--system", "east-dc", "--teacher", "t", "--control", "x"], "--control 'x' is not known"),
         (["--system", "baseline", "--unlabelled", "keep"], "--unlabelled 'keep' is not known"),
         (
             ["--system", "east-dc", "--teacher", "t", "--weight", "1.5"],
