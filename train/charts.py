@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,11 @@ from east.train.systems import SYSTEMS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from east.train.compare import Row
+    from east.train.table import Row
 
 # Okabe and Ito's palette, told apart by people with any colour vision; one colour per distance.
 _COLOURS = {"fitnet": "#0072B2", "dc": "#D55E00", None: "black"}
+_MARKERS = "osD^vPX"  # one per teacher and student
 _SIZE = (8.0, 4.5)  # inches
 
 
@@ -44,16 +46,16 @@ def _title(rows: Sequence[Row]) -> str:
 
 def _bars(axes: Axes, rows: Sequence[Row]) -> None:
     """A group of bars per teacher and student; compression hatched, the baseline as a line."""
-    groups = list(dict.fromkeys((row.teacher, row.student) for row in rows if _distance(row)))
+    groups = list(dict.fromkeys((row.guide, row.student) for row in rows if _distance(row)))
     systems = [name for name, system in SYSTEMS.items() if system.distance]
     width = 0.8 / len(systems)
     for place, system in enumerate(systems):
         bars = [row for row in rows if row.system == system]
         axes.bar(
-            [groups.index((row.teacher, row.student)) + (place - 1.5) * width for row in bars],
+            [groups.index((row.guide, row.student)) + (place - 1.5) * width for row in bars],
             [row.mean for row in bars],
             0.9 * width,
-            yerr=[row.deviation for row in bars],
+            yerr=[_spread(row) for row in bars],
             capsize=3,
             color=_COLOURS[SYSTEMS[system].distance],
             alpha=0.6 if SYSTEMS[system].compress else 1.0,
@@ -63,33 +65,44 @@ def _bars(axes: Axes, rows: Sequence[Row]) -> None:
         )
     for row in rows:
         if not _distance(row):
-            _level(axes, row)
-    axes.set_xticks(range(len(groups)), [" / ".join(group) for group in groups])
+            _level(axes, row, groups)
+    names = ["\n".join([guide.replace(" (", "\n("), student]) for guide, student in groups]
+    axes.set_xticks(range(len(groups)), names)
     axes.set_ylim(bottom=max(0.0, min(row.mean for row in rows) - 0.1))
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    handles, labels = axes.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))  # a level has a line for every teacher or student
+    axes.legend(
+        list(once.values()), list(once), frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5)
+    )
 
 
-def _level(axes: Axes, row: Row) -> None:
-    who = " ".join(part for part in (row.system, row.teacher or row.student) if part)
-    style = "--" if SYSTEMS[row.system].student else ":"
-    axes.axhline(row.mean, color="black", linestyle=style, linewidth=1.2, label=who)
+def _level(axes: Axes, row: Row, groups: Sequence[tuple[str, str]]) -> None:
+    """A line across the groups of bars that it is to be read beside: of its student, or of its teacher."""
+    is_student = SYSTEMS[row.system].student
+    beside = [g for g, group in enumerate(groups) if (row.student if is_student else row.guide) in group]
+    starts, ends = [g - 0.5 for g in beside or [0]], [g + 0.5 for g in beside or [0]]
+    style = "--" if is_student else ":"
+    heights = [row.mean] * len(starts)
+    axes.hlines(heights, starts, ends, color="black", linestyle=style, linewidth=1.2, label=row.system)
 
 
 def _curves(axes: Axes, rows: Sequence[Row]) -> None:
     """Test figure against the number of labelled clips, a line per system."""
-    for system, teacher, student in dict.fromkeys((row.system, row.teacher, row.student) for row in rows):
-        line = [row for row in rows if (row.system, row.teacher, row.student) == (system, teacher, student)]
+    beside = list(dict.fromkeys((row.guide, row.student) for row in rows))
+    several = len({row.student for row in rows if SYSTEMS[row.system].student}) > 1
+    for system, guide, student in dict.fromkeys((row.system, row.guide, row.student) for row in rows):
+        line = [row for row in rows if (row.system, row.guide, row.student) == (system, guide, student)]
         line.sort(key=lambda row: row.labelled)
         row = SYSTEMS[system]
         axes.errorbar(
             [point.labelled for point in line],
             [point.mean for point in line],
-            [point.deviation for point in line],
+            [_spread(point) for point in line],
             color=_COLOURS[row.distance],
             linestyle=":" if not row.student else "--" if row.distance is None or row.compress else "-",
-            marker="o" if row.student else None,
+            marker=_MARKERS[beside.index((guide, student)) % len(_MARKERS)] if row.student else None,
             capsize=3,
-            label=system if not row.needs_teacher else f"{system}, {teacher}",
+            label=", ".join(part for part in (system, guide, student if several else "") if part),
         )
     axes.set_xlabel("labelled training clips")
     axes.set_xscale("log")
@@ -97,6 +110,11 @@ def _curves(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.minorticks_off()
     axes.legend(frameon=False, fontsize=8)
+
+
+def _spread(row: Row) -> float:
+    """Half the length of an error bar; NaN, and nothing is drawn, for a single run."""
+    return math.nan if row.deviation is None else row.deviation
 
 
 def _distance(row: Row) -> str | None:

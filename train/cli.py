@@ -97,7 +97,10 @@ def compare(
     seeds: Annotated[list[str] | None, typer.Option(help="Default: 0.")] = None,
     folds: Annotated[list[str] | None, typer.Option(help="Default: all of the protocol.")] = None,
     label_shares: Annotated[list[str] | None, typer.Option(help="Shares of the labels to keep.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the runs, the table and the chart.")] = Path("runs"),
+    control: Annotated[list[str] | None, typer.Option(help="shuffled: show this control, too.")] = None,
+    weights: Annotated[list[str] | None, typer.Option(help="Weights w to try; needs --select.")] = None,
+    select: Annotated[str | None, typer.Option(help="valid: choose each system's w on valid.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of runs, tables and chart.")] = Path("runs"),
     preset: Preset = None,
     protocol: Protocol = None,
     epochs: Epochs = None,
@@ -118,9 +121,10 @@ def compare(
 
     List options repeat and take commas. Runs that are finished are not trained again.
     """
-    from east.train.compare import CompareConfig, compare, lines_of
+    from east.train.compare import CompareConfig, compare
     from east.train.presets import settings
     from east.train.systems import SYSTEMS
+    from east.train.table_output import lines_of
 
     chosen = settings(preset, ctx.params)
     config = CompareConfig(
@@ -131,6 +135,9 @@ def compare(
         seeds=numbers(seeds, int, "--seeds") or (0,),
         folds=numbers(folds, int, "--folds"),
         label_shares=numbers(label_shares, float, "--label-shares") or (None,),
+        controls=(None, *names(control)),
+        weights=numbers(weights, float, "--weights"),
+        select=select,
         out=out,
         settings=chosen,
     )

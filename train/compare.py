@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from east.common.errors import RefusedError
-from east.common.store import Store, open_store
+from east.common.store import Store, array_of, open_store
 from east.common.terminal import Quiet, Reporter
 from east.train.config import TrainConfig
-from east.train.metrics import MAIN_METRIC
+from east.train.pairing import Measured, group_by_weight
+from east.train.scored_clips import SCORES, ScoredClips
 from east.train.systems import SYSTEMS, system_named
-
-Results = dict[str, Any]
+from east.train.table import Table, table_of
+from east.train.table_output import write_table
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class CompareConfig:
         seeds: Seeds.
         folds: Test folds; empty: all that the protocol has.
         label_shares: Shares of the labels to keep; None: all.
+        controls: What embeddings the systems with a distance get: None for their own, or "shuffled".
+        weights: Weights w of the distance to try, instead of the one in `settings`.
+        select: "valid": choose among the weights by the valid figures; needed where there are several.
         out: Folder that holds the runs, the table and the chart.
         settings: Further fields of `TrainConfig`, the same for every run.
     """
@@ -43,37 +47,23 @@ class CompareConfig:
     seeds: tuple[int, ...] = (0,)
     folds: tuple[int, ...] = ()
     label_shares: tuple[float | None, ...] = (None,)
+    controls: tuple[str | None, ...] = (None,)
+    weights: tuple[float, ...] = ()
+    select: str | None = None
     out: Path = Path("runs")
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: runs that differ in seed and fold only.
-
-    Attributes:
-        system: Name.
-        teacher: Name, or "" for none.
-        student: Name, or "" for none.
-        labelled: Labelled training clips, the mean over the runs.
-        metric: Name of the figure.
-        mean: Of the test figure.
-        deviation: Sample deviation, 0 for a single run.
-        n: Number of runs.
-    """
-
-    system: str
-    teacher: str
-    student: str
-    labelled: float
-    metric: str
-    mean: float
-    deviation: float
-    n: int
+    def __post_init__(self) -> None:
+        if self.select not in (None, "valid"):
+            raise RefusedError(f"--select {self.select!r} is not known: it can be valid")
+        if len(self.weights) > 1 and self.select is None:
+            raise RefusedError(
+                "several --weights leave a choice, which the test clips must not make: add --select valid"
+            )
 
 
-def compare(config: CompareConfig, reporter: Reporter | None = None) -> list[Row]:
-    """Carry out all runs that are not finished yet; write `compare.csv` and `compare.png`.
+def compare(config: CompareConfig, reporter: Reporter | None = None) -> Table:
+    """Carry out all runs that are not finished yet; write the table and the chart.
 
     Every run leaves out the clips that failed for any of the teachers, so all see the same ones.
 
@@ -81,26 +71,29 @@ def compare(config: CompareConfig, reporter: Reporter | None = None) -> list[Row
         RefusedError: A name, a fold or a setting does not exist; nothing was trained.
     """
     from east.train.charts import chart
-    from east.train.run import train
+    from east.train.run import carry_out
 
     reporter = reporter or Quiet()
     store = open_store(config.store)
     grid = list(grid_of(config, store))
-    results: list[tuple[TrainConfig, Results]] = []
+    if config.select is not None:
+        _check_valid(store, grid)
+    runs: list[Measured] = []
     for number, run in enumerate(grid, start=1):
-        what = f"{run.system} {run.teacher or ''} fold {run.fold or '-'} seed {run.seed}"
-        reporter.say(f"[{number}/{len(grid)}] {' '.join(what.split())}")
-        results.append((run, train(run, reporter, root=config.out)))
-    rows = table_of(results)
-    config.out.mkdir(parents=True, exist_ok=True)
-    write_table(config.out / "compare.csv", rows)
-    chart(rows, config.out / "compare.png")
-    reporter.say(f"table and chart: {config.out / 'compare.csv'}, {config.out / 'compare.png'}")
-    return rows
+        reporter.say(f"[{number}/{len(grid)}] {_named(run)}")
+        done = carry_out(run, reporter, root=config.out)
+        runs.append(Measured(run, done.results, ScoredClips.load(done.folder / SCORES)))
+    if config.select is not None:
+        runs = choose_weights(runs, reporter)
+    table = table_of(runs, {name: store.teacher_record(name) for name in store.teachers()})
+    written = write_table(config.out, table)
+    chart(table.rows, config.out / "compare.png")
+    reporter.say(f"table and chart: {', '.join(map(str, [*written, config.out / 'compare.png']))}")
+    return table
 
 
 def grid_of(config: CompareConfig, store: Store) -> Iterator[TrainConfig]:
-    """All runs; a system that needs no teacher, or no student, runs once instead of once for each."""
+    """All runs; teachers, students, controls and weights do not multiply those of systems without them."""
     teachers = config.teachers or tuple(store.teachers())
     for teacher in teachers:
         store.teacher_record(teacher)  # refuses an unknown name before anything is trained
@@ -111,62 +104,59 @@ def grid_of(config: CompareConfig, store: Store) -> Iterator[TrainConfig]:
             raise RefusedError(f"system {system!r} needs a teacher and {config.store} has none")
         guides: tuple[str | None, ...] = teachers if row.needs_teacher else (None,)
         students = config.students if row.student else config.students[:1]
-        for guide, student in product(guides, students):
+        controls = config.controls if row.distance else (None,)
+        weights: Sequence[Mapping[str, float]] = [{"weight": w} for w in config.weights if row.distance]
+        for guide, student, control, weight in product(guides, students, controls, weights or [{}]):
             yield TrainConfig(
                 store=config.store,
                 system=system,
                 teacher=guide,
                 student=student,
+                control=control,
                 fold=fold,
                 seed=seed,
                 label_share=share,
                 require=teachers,
-                **config.settings,
+                **{**config.settings, **weight},
             )
 
 
+def choose_weights(runs: Sequence[Measured], reporter: Reporter) -> list[Measured]:
+    """Of the runs that differ in w, those with the w whose mean valid figure over folds and seeds is best.
+
+    The choice is made for every system, teacher, control, student and label share by itself; of equal ones
+    the first is kept. The test figures of the others are left aside.
+    """
+    chosen: list[Measured] = []
+    for key, group in group_by_weight(runs).items():
+        best = max(group, key=lambda weight: group[weight].mean("valid"))
+        if len(group) > 1:
+            figures = ", ".join(f"{weight:g}: {g.mean('valid'):.3f}" for weight, g in group.items())
+            what = " ".join(str(part) for part in key if part is not None)
+            reporter.say(f"{what}: w = {best:g} (valid {group[best].metric} {figures})")
+        chosen.extend(group[best].runs.values())
+    return chosen
+
+
+def _check_valid(store: Store, grid: Sequence[TrainConfig]) -> None:
+    """Refuse to choose on valid where a fold has no valid clips."""
+    for protocol, fold in dict.fromkeys((run.protocol, run.fold) for run in grid):
+        name = protocol or store.header.protocols[0]
+        if name in store.header.protocols:  # an unknown one is refused by the run itself
+            row = array_of(store.group, f"splits/{name}")[(fold or 1) - 1]
+            if not (np.asarray(row) == "valid").any():
+                raise RefusedError(f"--select valid: protocol {name!r} has no valid clips to choose by")
+
+
 def _all_folds(store: Store, protocol: str | None) -> tuple[int | None, ...]:
-    table = store.columns().splits.get(protocol or store.header.protocols[0])
-    n = 1 if table is None else len(table)  # an unknown protocol is refused by the run itself
+    name = protocol or store.header.protocols[0]
+    if name not in store.header.protocols:
+        return (None,)  # refused by the run itself
+    n = array_of(store.group, f"splits/{name}").shape[0]
     return tuple(range(1, n + 1)) if n > 1 else (None,)
 
 
-def table_of(results: Sequence[tuple[TrainConfig, Results]]) -> list[Row]:
-    """Mean and deviation of the main test figure over the runs that differ in seed and fold alone."""
-    groups: dict[tuple[str, str | None, str | None, float | None], list[Results]] = {}
-    for run, result in results:
-        key = (run.system, run.teacher, result["student"], run.label_share)
-        groups.setdefault(key, []).append(result)
-    return [_row(group) for group in groups.values()]
-
-
-def _row(group: Sequence[Results]) -> Row:
-    first = group[0]
-    metric = MAIN_METRIC[first["task"]]
-    values = [result["test"][metric] for result in group if result["test"][metric] is not None]
-    return Row(
-        system=first["system"],
-        teacher=first["teacher"] or "",
-        student=first["student"] or "",
-        labelled=statistics.mean(result["labelled"] for result in group),
-        metric=metric,
-        mean=statistics.mean(values) if values else float("nan"),
-        deviation=statistics.stdev(values) if len(values) > 1 else 0.0,
-        n=len(values),
-    )
-
-
-def lines_of(rows: Sequence[Row]) -> Iterator[str]:
-    """The table for a terminal."""
-    yield f"{'system':<20}{'teacher':<10}{'student':<9}{'labelled':>9}  test {rows[0].metric}"
-    for row in rows:
-        spread = f" +- {row.deviation:.3f} (n = {row.n})" if row.n > 1 else ""
-        yield f"{row.system:<20}{row.teacher:<10}{row.student:<9}{row.labelled:>9.0f}  {row.mean:.3f}{spread}"
-
-
-def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """Write the rows as CSV."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, fieldnames=list(Row.__dataclass_fields__), lineterminator="\n")
-        table.writeheader()
-        table.writerows(vars(row) for row in rows)
+def _named(run: TrainConfig) -> str:
+    weight = f"w {run.weight:g}" if run.system_row.distance else None
+    parts = (run.system, run.teacher, run.control, weight, f"fold {run.fold or '-'}", f"seed {run.seed}")
+    return " ".join(part for part in parts if part)

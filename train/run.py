@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,8 +31,20 @@ if TYPE_CHECKING:
 Results = dict[str, Any]
 
 
+class Finished(NamedTuple):
+    """A finished run."""
+
+    folder: Path
+    results: Results
+
+
 def train(config: TrainConfig, reporter: Reporter | None = None, root: Path = Path("runs")) -> Results:
-    """Carry out a run, or return what it measured before; the dictionary is that of `results.json`.
+    """As `carry_out`, for the dictionary of `results.json` alone."""
+    return carry_out(config, reporter, root).results
+
+
+def carry_out(config: TrainConfig, reporter: Reporter | None = None, root: Path = Path("runs")) -> Finished:
+    """Carry out a run, or return what it measured before.
 
     Args:
         config: The run.
@@ -54,13 +66,13 @@ def train(config: TrainConfig, reporter: Reporter | None = None, root: Path = Pa
     found = run.finished()
     if found is not None:
         reporter.say(f"{run.path}: finished before, nothing to train")
-        return found
+        return Finished(run.path, found)
     if data.left_out:
         reporter.say(f"{data.left_out} of {store.n_clips} clips are left out: they failed in extraction")
     work = _train_student if config.system_row.student else _train_teacher_lr
     results = work(config, store, data, run, reporter)
     reporter.say(f"{run.path}: finished")
-    return results
+    return Finished(run.path, results)
 
 
 def _train_student(

@@ -10,13 +10,14 @@ import pytest
 
 from east.common.errors import RefusedError
 from east.common.store import Store, open_store
-from east.train.charts import chart
-from east.train.compare import CompareConfig, Row, compare, grid_of, lines_of, table_of
+from east.common.terminal import Quiet
+from east.train.compare import CompareConfig, choose_weights, compare, grid_of
 from east.train.config import TrainConfig
+from east.train.pairing import Measured
+from east.train.scored_clips import ScoredClips
 
 MakeStore = Callable[..., Store]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-SMALL = {"channels": 2, "epochs": 1, "lr": 1e-3}
 
 
 def test_grid(make_store: MakeStore) -> None:
@@ -38,41 +39,89 @@ def test_folds_are_all_of_the_protocol_unless_named(make_store: MakeStore) -> No
     assert [run.fold for run in grid_of(one, store)] == [2]
 
 
-def test_table(make_store: MakeStore) -> None:
-    def result(
-        system: str, share: float | None, accuracy: float, labelled: int
-    ) -> tuple[TrainConfig, dict[str, Any]]:
-        teacher = None if system == "baseline" else "t"
-        run = TrainConfig("s", system, teacher, label_share=share)
-        measured = {"system": system, "teacher": teacher, "student": "sc-cnn", "task": "multi-class"}
-        return run, {**measured, "labelled": labelled, "test": {"accuracy": accuracy}}
-
-    rows = table_of(
-        [
-            result("baseline", None, 0.5, 100),
-            result("baseline", None, 0.7, 102),
-            result("baseline", 0.25, 0.3, 25),
-            result("east-dc", None, 0.8, 100),
-        ]
+def test_controls_and_weights_are_for_systems_with_a_distance(make_store: MakeStore) -> None:
+    store = make_store()
+    systems = ("teacher-lr", "baseline", "east-dc")
+    config = CompareConfig(
+        store.url,
+        systems,
+        controls=(None, "shuffled"),
+        weights=(0.1, 0.9),
+        select="valid",
+        settings={"weight": 0.3},
     )
-    assert [(row.system, row.labelled, row.n) for row in rows] == [
-        ("baseline", 101, 2),
-        ("baseline", 25, 1),
-        ("east-dc", 100, 1),
+    grid = [(run.system, run.control, run.weight) for run in grid_of(config, store)]
+    assert grid == [
+        ("teacher-lr", None, 0.3),
+        ("baseline", None, 0.3),
+        *(("east-dc", control, weight) for control in (None, "shuffled") for weight in (0.1, 0.9)),
     ]
-    assert rows[0].mean == pytest.approx(0.6)
-    assert rows[0].deviation == pytest.approx(0.2 / np.sqrt(2))  # sample deviation
-    assert list(lines_of(rows))[1].split() == [
-        "baseline",
-        "sc-cnn",
-        "101",
-        "0.600",
-        "+-",
-        "0.141",
-        "(n",
-        "=",
-        "2)",
+
+
+NO_CLIPS = ScoredClips(
+    np.empty(0, np.str_), np.empty((0, 1), np.float32), np.empty((0, 1), np.int8), ["a"], "multi-class"
+)
+
+
+class Lines(Quiet):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_w_is_chosen_on_valid_by_the_mean_over_seeds_and_folds() -> None:
+    def run(system: str, weight: float, seed: int, valid: float, test: float) -> Measured:
+        config = TrainConfig("s", system, None if system == "baseline" else "t", weight=weight, seed=seed)
+        split = {"valid": {"accuracy": valid}, "test": {"accuracy": test}}
+        results = {"student": "sc-cnn", "task": "multi-class", "labelled": 9, **split}
+        return Measured(config, results, NO_CLIPS)
+
+    runs = [
+        run("baseline", 0.5, 0, 0.2, 0.3),
+        run("east-dc", 0.1, 0, 0.9, 0.1),
+        run("east-dc", 0.5, 0, 0.6, 0.2),
+        run("east-dc", 0.9, 0, 0.1, 0.9),  # the best on test
+        run("east-dc", 0.1, 1, 0.1, 0.1),
+        run("east-dc", 0.5, 1, 0.6, 0.4),  # the best on valid, as a mean
+        run("east-dc", 0.9, 1, 0.1, 0.9),
     ]
+    said = Lines()
+    chosen = choose_weights(runs, said)
+    assert chosen == [runs[0], runs[2], runs[5]]
+    assert said.lines == ["east-dc t sc-cnn: w = 0.5 (valid accuracy 0.1: 0.500, 0.5: 0.600, 0.9: 0.100)"]
+
+
+def test_weights_from_the_grid_to_the_table(make_store: MakeStore, tmp_path: Path, command: Run) -> None:
+    store, out = make_store(), tmp_path / "runs"
+    arguments = ["train", "compare", store.url, "--systems", "baseline,east-fitnet", "--channels", "2"]
+    arguments += ["--epochs", "1", "--weights", "0.1,0.9", "--out", str(out)]
+    refused = command(*arguments)
+    assert refused.returncode == 2
+    assert "add --select valid" in refused.stderr
+    assert not out.exists()
+    run = command(*arguments, "--select", "valid", "--control", "shuffled")
+    assert run.returncode == 0, run.stderr
+    with (out / "compare.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["system"], row["control"]) for row in rows] == [
+        ("baseline", ""),
+        ("east-fitnet", ""),
+        ("east-fitnet", "shuffled"),
+    ]
+    assert rows[0]["weight"] == ""
+    assert {row["weight"] for row in rows[1:]} <= {"0.1", "0.9"}
+    assert len(list(out.glob("*/results.json"))) == 5
+    assert "t (shuffled)" in run.stdout
+
+
+def test_a_protocol_without_valid_clips_leaves_nothing_to_choose_by(make_store: MakeStore) -> None:
+    table = np.array([["test"] * 8 + ["train"] * 40, ["train"] * 40 + ["test"] * 8])
+    store = make_store(splits={"1-1": table})
+    config = CompareConfig(store.url, weights=(0.1, 0.9), select="valid", settings={"epochs": 1})
+    with pytest.raises(RefusedError, match="protocol '1-1' has no valid clips to choose by"):
+        compare(config)
 
 
 def test_runs_once_and_again_only_what_is_missing(
@@ -113,9 +162,9 @@ def test_clips_that_failed_for_any_teacher_are_left_out_for_all(
         }
         commit(open_store(store.url, "r+").teacher_group("other"), block, means)
     alone = CompareConfig(store.url, ("teacher-lr",), teachers=("t",), out=tmp_path / "a")
-    assert compare(alone)[0].labelled == 32
+    assert compare(alone).rows[0].labelled == 32
     both = CompareConfig(store.url, ("teacher-lr",), teachers=("t", "other"), out=tmp_path / "b")
-    assert {row.labelled for row in compare(both)} == {28}
+    assert {row.labelled for row in compare(both).rows} == {28}
 
 
 @pytest.mark.parametrize(
@@ -141,16 +190,3 @@ def test_numbers_that_are_none_are_refused(make_store: MakeStore, tmp_path: Path
     preset = command("train", "compare", make_store("b.zarr").url, "--preset", "fast")
     assert preset.returncode == 2
     assert "unknown preset 'fast': choose from few-labels" in preset.stderr
-
-
-def test_charts_of_both_kinds(tmp_path: Path) -> None:
-    systems = ("teacher-lr", "baseline", "east-fitnet", "east-fitnet+linear", "east-dc", "east-dc+linear")
-
-    def rows(labelled: float) -> list[Row]:
-        return [
-            Row(s, "" if s == "baseline" else "t", "sc-cnn", labelled, "map", 0.5, 0.01, 3) for s in systems
-        ]
-
-    for name, table in (("bars", rows(100)), ("curves", [*rows(25), *rows(100)])):
-        chart(table, tmp_path / f"{name}.png")
-        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
