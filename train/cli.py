@@ -146,6 +146,24 @@ def compare(
 
 
 @app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run of a student.")],
+    store: Annotated[str, typer.Argument(help="The store of another data set.")],
+    label_map: Annotated[
+        str | None,
+        typer.Option(help="A map's name, or a YAML file; default: the data sets' own, else names."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Score a trained student on the test clips of another data set; nothing is trained."""
+    from east.train.evaluate import EvaluateConfig, evaluate
+    from east.train.table_output import evaluation_lines
+
+    for line in evaluation_lines(evaluate(EvaluateConfig(run, store, label_map, device), Terminal())):
+        typer.echo(line)
+
+
+@app.command()
 def students() -> None:
     """List the students: input, feature and parameters at 128 channels and 50 classes."""
     from east.train.students import STUDENTS

@@ -160,5 +160,14 @@ class TrainConfig:
             if getattr(self, name) not in allowed:
                 named = ", ".join(str(a) for a in allowed if a)
                 raise RefusedError(f"--{name} {getattr(self, name)!r} is not known: choose from {named}")
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise RefusedError(f"--device {self.device!r} is not known: choose auto, cpu, cuda or cuda:N")
+        check_device(self.device)
+
+
+def check_device(name: str) -> None:
+    """Refuse what is no name of a device.
+
+    Raises:
+        RefusedError: It is none.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise RefusedError(f"--device {name!r} is not known: choose auto, cpu, cuda or cuda:N")

@@ -66,11 +66,17 @@ def centre_keys(data: TaskData, rows: Rows, window: int) -> Keys:
     return np.stack([rows, np.maximum(data.lengths[rows] - window, 0) // 2], axis=1)
 
 
-def window_keys(data: TaskData, rows: Rows, window: int) -> Keys:
-    """Evenly spaced windows of every clip, min(16, ceil(length / window)) of each, clip after clip."""
+def window_keys(lengths: npt.NDArray[np.int32], rows: Rows, window: int) -> Keys:
+    """Evenly spaced windows of every clip, min(16, ceil(length / window)) of each, clip after clip.
+
+    Args:
+        lengths: Stored samples of every clip of the store, (clip,).
+        rows: Which clips.
+        window: Samples.
+    """
     keys = []
     for row in rows.tolist():
-        length = int(data.lengths[row])
+        length = int(lengths[row])
         n = min(_MAX_WINDOWS, -(-length // window))
         starts = np.linspace(0, max(length - window, 0), n).round().astype(np.int64)
         keys.append(np.stack([np.full(n, row), starts], axis=1))

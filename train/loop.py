@@ -74,7 +74,7 @@ def setup(config: TrainConfig, store: Store, data: TaskData) -> Setup:
         RefusedError: The device, the student or the compression cannot be had.
     """
     student_class = STUDENTS.load(config.student)
-    fabric = make_fabric(config)
+    fabric = make_fabric(config.device, config.precision)
     torch.manual_seed(config.seed)
     student = student_class(len(data.classes), config.channels)
     embeddings = load_embeddings(store, config.teacher) if config.teacher else None
@@ -88,9 +88,7 @@ def setup(config: TrainConfig, store: Store, data: TaskData) -> Setup:
         model = GuidedStudent(student, config.system_row, shift, compression)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     model, optimizer = fabric.setup(model, optimizer)
-    on_gpu = fabric.device.type == "cuda"
-    workers = config.workers if config.workers is not None else _GPU_WORKERS * on_gpu
-    reader = CropReader(store, student_class.info.window, workers=workers, pin=on_gpu)
+    reader = make_reader(store, student_class.info.window, fabric.device, config.workers)
     held = None if embeddings is None else torch.from_numpy(embeddings)
     return Setup(config, data, fabric, model, optimizer, reader, held)
 
@@ -109,14 +107,22 @@ def _compression(
     return TeacherTransformation(n_teacher, n_compact, n_classes, config.compression)
 
 
-def make_fabric(config: TrainConfig) -> Fabric:
+def make_reader(store: Store, window: int, device: torch.device, workers: int | None = None) -> CropReader:
+    """A reader of crops for this device; beside a GPU, other processes read ahead."""
+    on_gpu = device.type == "cuda"
+    return CropReader(
+        store, window, workers=_GPU_WORKERS * on_gpu if workers is None else workers, pin=on_gpu
+    )
+
+
+def make_fabric(device: str, precision: str = "32-true") -> Fabric:
     """Device and precision of a run; one process, whatever a cluster's environment says about ranks.
 
     Raises:
         RefusedError: This machine lacks the device, or the device the precision.
     """
-    accelerator, _, number = config.device.partition(":")
-    if config.precision == "16-mixed" and (accelerator == "cpu" or not torch.cuda.is_available()):
+    accelerator, _, number = device.partition(":")
+    if precision == "16-mixed" and (accelerator == "cpu" or not torch.cuda.is_available()):
         raise RefusedError("--precision 16-mixed needs a CUDA device: use bf16-mixed on a CPU")
     # Its notices on the precision and device that were asked for are no news to anybody.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -124,12 +130,12 @@ def make_fabric(config: TrainConfig) -> Fabric:
         return Fabric(
             accelerator=accelerator,
             devices=[int(number)] if number else 1,
-            precision=config.precision,  # type: ignore[arg-type]
+            precision=precision,  # type: ignore[arg-type]
             plugins=LightningEnvironment(),
         )
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        what = f"--device {config.device} --precision {config.precision}"
+        what = f"--device {device} --precision {precision}"
         raise RefusedError(f"{what} cannot be had here: {reason}") from error
 
 

@@ -139,6 +139,7 @@ def _provenance(config: TrainConfig, store: Store, data: TaskData) -> dict[str, 
     teacher = asdict(store.teacher_record(config.teacher)) if config.teacher else None
     return {
         "dataset": store.header.dataset,
+        "index": store.header.index_sha256,
         "task": data.task,
         "classes": data.classes,
         "store": store.identity(config.teacher),

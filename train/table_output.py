@@ -1,10 +1,11 @@
-"""The table of a comparison on a terminal and as CSV."""
+"""Figures on a terminal and as CSV."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from east.train.pairing import Estimate
 from east.train.table import KindRow, Row, Table
@@ -37,6 +38,17 @@ def _signed(estimate: Estimate | None) -> str:
 
 def _bounds(interval: Sequence[float] | None, form: str) -> str:
     return "" if interval is None else f" [{interval[0]:{form}}, {interval[1]:{form}}]"
+
+
+def evaluation_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """What `evaluate` found, for a terminal: per class, then averaged."""
+    metric = {"multi-class": "accuracy", "multi-label": "average precision"}[document["task"]]
+    what = f"{document['system']}, {document['trained_on']} -> {document['dataset']}"
+    yield f"{what}, {document['clips']} test clips: {metric} per class, then averaged"
+    for part in ("per_class", "test"):
+        for name, value in document[part].items():
+            known = "-" if value is None else f"{value:.3f}"
+            yield f"  {name:<20}{known}{_bounds(document[f'{part}_interval'][name], '.3f')}"
 
 
 def write_table(folder: Path, table: Table) -> list[Path]:
