@@ -63,7 +63,9 @@ class ScoredClips:
             classes, task = arrays.pop("classes").tolist(), str(arrays.pop("task"))
             return cls(**arrays, classes=classes, task=task)
         except Exception as error:  # NumPy has a different one for every kind of damage
-            raise RefusedError(f"{path} cannot be read ({error}): train that run again") from error
+            raise RefusedError(
+                f"{path} cannot be read ({error}): remove that run and train it again"
+            ) from error
 
     def resamples(self) -> Figures:
         """Scores of 1,000 bootstrap resamples of the clips (Efron, 1979).
