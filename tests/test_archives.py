@@ -15,7 +15,7 @@ from east.common.store import open_store
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 RANDOM = ("--teacher", "musicnn", "--weights", "musicnn=random")
-STUDENTS = ("sc-cnn",)
+STUDENTS = ("sc-cnn", "hcnn")
 
 Results = dict[str, Any]
 

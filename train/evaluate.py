@@ -19,7 +19,7 @@ from east.train.checkpoint import replace_file
 from east.train.config import check_device
 from east.train.data import with_label
 from east.train.label_map import LabelMap, equal_names, load_label_map, shipped_maps
-from east.train.metrics import Labels, Probabilities
+from east.train.metrics import Labels
 from east.train.scored_clips import ScoredClips, summarise
 from east.train.systems import SYSTEMS
 
@@ -85,25 +85,12 @@ def evaluate(config: EvaluateConfig, reporter: Reporter | None = None) -> dict[s
     trained, store = load_trained(config.run), open_store(config.store)
     if trained.index == store.header.index_sha256:
         raise RefusedError(f"{config.run} was trained on the clips of {store.url}: see its results.json")
+    if trained.dataset == store.header.dataset:
+        reporter.say(f"both are {trained.dataset}: clips that the student has learnt from would flatter it")
     label_map, default = _choose_map(config, trained, store)
     label_map.check(trained.classes, store.header.classes)
     reporter.say(f"{len(label_map.labels)} classes by label map {label_map.name!r}")
-    target = _target(trained, store, label_map)
-    scores = label_map.apply(_scores(config, trained, store, target), trained.classes)
-    clip_id = store.columns().clip_id[target.rows].tolist()
-    task, classes = store.header.task, list(label_map.labels)
-    clips = ScoredClips(np.array(clip_id), scores, target.labels, classes, task)
-    document = {
-        **{key: trained.results[key] for key in _COPIED},
-        "trained_on": trained.dataset,
-        "dataset": store.header.dataset,
-        "task": task,
-        "store": store.identity(),
-        "label_map": {"name": label_map.name, "combine": label_map.combine},
-        "labels": {name: list(tags) for name, tags in label_map.labels.items()},
-        "clips": len(clip_id),
-        **summarise(clips),
-    }
+    document = _document(trained, store, label_map, _score(config, trained, store, label_map))
     path = config.run / f"evaluation-{store.header.dataset if default else Path(label_map.name).stem}.json"
     replace_file(path, (json.dumps(document, indent=2) + "\n").encode())
     reporter.say(f"written: {path}")
@@ -134,13 +121,30 @@ def _target(trained: Trained, store: Store, label_map: LabelMap) -> Target:
     return Target(trained.task, trained.classes, read_lengths(store), rows, labels[rows])
 
 
-def _scores(config: EvaluateConfig, trained: Trained, store: Store, target: Target) -> Probabilities:
+def _score(config: EvaluateConfig, trained: Trained, store: Store, label_map: LabelMap) -> ScoredClips:
     # Lightning Fabric takes seconds to import, and a refused evaluation does not need it.
     from east.train.guided import GuidedStudent
     from east.train.loop import make_fabric, make_reader
     from east.train.scoring import score_clips
 
+    target = _target(trained, store, label_map)
     device = make_fabric(config.device).device
     model = GuidedStudent(trained.student, SYSTEMS["baseline"], statistics=None).to(device)
     reader = make_reader(store, trained.student.info.window, device)
-    return score_clips(model, reader, target, target.rows, device)
+    scores = label_map.apply(score_clips(model, reader, target, target.rows, device), trained.classes)
+    clip_id = np.array(store.columns().clip_id[target.rows].tolist())
+    return ScoredClips(clip_id, scores, target.labels, list(label_map.labels), store.header.task)
+
+
+def _document(trained: Trained, store: Store, label_map: LabelMap, clips: ScoredClips) -> dict[str, Any]:
+    return {
+        **{key: trained.results[key] for key in _COPIED},
+        "trained_on": trained.dataset,
+        "dataset": store.header.dataset,
+        "task": clips.task,
+        "store": store.identity(),
+        "label_map": {"name": label_map.name, "combine": label_map.combine},
+        "labels": {name: list(tags) for name, tags in label_map.labels.items()},
+        "clips": len(clips.clip_id),
+        **summarise(clips),
+    }

@@ -128,6 +128,14 @@ def test_the_map_of_two_data_sets_is_the_default(
     assert (tmp_path / "run" / file).is_file()
 
 
+def test_a_store_of_the_same_data_set_gets_a_warning(
+    make_store: MakeStore, run_folder: Path, command: Run
+) -> None:
+    warning = "both are csv: clips that the student has learnt from would flatter it"
+    same = command("train", "evaluate", run_folder, other_store(make_store).url)
+    assert warning in same.stdout
+
+
 def test_all_folds_are_test_clips_of_a_stranger(make_store: MakeStore, run_folder: Path) -> None:
     table = np.array([["test"] * 24 + ["train"] * 24, ["train"] * 24 + ["test"] * 24])
     other = other_store(make_store, splits={"2": table}, protocols=["2"])
