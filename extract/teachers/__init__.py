@@ -12,6 +12,8 @@ TEACHERS: Registry[TeacherClass] = Registry(
         "passt": "east.extract.teachers.passt:Passt",
         "panns": "east.extract.teachers.panns:Panns",
         "mule": "east.extract.teachers.mule:Mule",
+        "discogs": "east.extract.teachers.discogs:Discogs",
+        "discogs-onnx": "east.extract.teachers.discogs_onnx:DiscogsOnnx",
         "musicnn": "east.extract.teachers.musicnn:Musicnn",
     },
 )
