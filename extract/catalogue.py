@@ -140,12 +140,14 @@ def _weights_state(info: TeacherInfo) -> str:
     return f"not there: {', '.join(missing)}" if missing else "there"
 
 
-def _measure(name: str, info: TeacherInfo, device: str) -> Speed:
+def _measure(name: str, info: TeacherInfo, device: str) -> Speed | None:
     from east.extract.worker import load_teacher
 
     there = _weights_state(info) == "there"
     weights = resolve_weights(info, None if there else RANDOM)
     teacher = load_teacher(TeacherSpec(name, info.name, weights, device))
+    if info.parameters is not None and teacher.info.parameters is None:
+        return None  # random weights in a stand-in for the network: its speed says nothing
     batch = _rate(teacher, _CLIPS)
     return Speed(
         device=str(teacher.device),
@@ -169,7 +171,7 @@ def _rate(teacher: Teacher, clips: int) -> float:
     with torch.inference_mode():
         while done <= 0 or time.perf_counter() - start < _SPEND:
             windows = [teacher.windows(clip.to(teacher.device)) for clip in audio]
-            for part in torch.split(torch.cat(windows), BATCH_SIZE):
+            for part in torch.split(torch.cat(windows), teacher.info.batch_size or BATCH_SIZE):
                 teacher.embed(part).cpu()
             done += clips
             start = start if done > 0 else time.perf_counter()

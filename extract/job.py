@@ -152,7 +152,7 @@ def _run(job: Plan, reporter: Reporter) -> ExtractResult:
         root = index.root.absolute()
         task = BlockTask(config.store, root, job.teachers, config.batch_size, config.precision)
         clips, failed, start = sum(len(block) for block in todo), 0, time.monotonic()
-        sizes: dict[str, int] = {}
+        sizes = {known.info.name: known.info.batch_size or config.batch_size for known in facts}
         with reporter.progress("embedding", clips) as advance:
             for report in map_window(client, partial(run_block, task), todo):
                 for clip, reason in report.failed.items():
@@ -160,7 +160,7 @@ def _run(job: Plan, reporter: Reporter) -> ExtractResult:
                     if failed <= _SHOWN_FAILURES:
                         reporter.say(f"failed: {index.ids[clip]}: {reason}")
                 for name, size in report.batch_sizes.items():
-                    if size < sizes.get(name, config.batch_size):
+                    if size < sizes[name]:
                         sizes[name] = size
                         reporter.say(f"{name}: out of memory, going on with {size} windows per forward pass")
                 advance(len(report.block), f"{failed} failed" if failed else "")

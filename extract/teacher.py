@@ -78,6 +78,8 @@ class TeacherInfo:
         weights: The published weights.
         parameters: Size of the network; None where it is only known after loading.
         precisions: What `embed` may compute in.
+        batch_size: Windows per forward pass where the network has that number fixed inside, whatever
+            `--batch-size` says.
         remark: What else a user of the embeddings should know.
     """
 
@@ -93,6 +95,7 @@ class TeacherInfo:
     weights: PublishedWeights
     parameters: Parameters | None = None
     precisions: tuple[str, ...] = ("float32", "bf16", "fp16")
+    batch_size: int | None = None
     remark: str = ""
 
 

@@ -52,12 +52,13 @@ def run_block(task: BlockTask, block: Block) -> BlockReport:
     """Process one block of a job."""
     teachers = {spec.name: load_teacher(spec) for spec in task.teachers}
     store = open_store(task.store, mode="r+")
-    sizes = {spec.name: min(task.batch_size, _FITTING.get(spec, task.batch_size)) for spec in task.teachers}
+    asked = {name: teacher.info.batch_size or task.batch_size for name, teacher in teachers.items()}
+    sizes = {spec.name: min(asked[spec.name], _FITTING.get(spec, asked[spec.name])) for spec in task.teachers}
     report = process_block(
         block, teachers, store, root=task.root, batch_sizes=sizes, precision=task.precision
     )
     halved = {s: report.batch_sizes[s.name] for s in task.teachers if s.name in report.batch_sizes}
-    _FITTING.update({spec: size for spec, size in halved.items() if size < task.batch_size})
+    _FITTING.update({spec: size for spec, size in halved.items() if size < asked[spec.name]})
     return report
 
 

@@ -52,6 +52,7 @@ class Discogs:
         ),
         parameters=Parameters(4_000_000, 4_000_000, 4_000_000, published=True),
         precisions=("float32",),
+        batch_size=BATCH,
     )
 
     def __init__(self, graph: Path, tensors: Tensors) -> None:

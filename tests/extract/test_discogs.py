@@ -17,8 +17,13 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from east.common.blocks import Block
 from east.common.errors import RefusedError
 from east.common.store import array_of, open_store
+from east.common.terminal import Quiet
+from east.extract import job, worker
+from east.extract.config import ExtractConfig
+from east.extract.job import make_plan
 from east.extract.teacher import Weights
 from east.extract.teachers import discogs
 from east.extract.teachers.discogs import FILENAME, Discogs, Tensors, _essentia, read_tensors
@@ -252,6 +257,28 @@ for cls in (Discogs, DiscogsOnnx):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_batches_are_full_whatever_the_batch_size(
+    tiny_esc50: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ExtractConfig(
+        "esc50", tiny_esc50, str(tmp_path / "s.zarr"), ("discogs",), "cpu", weights={"discogs": "random"}
+    )
+    plan = make_plan(config, Quiet())
+    facts = [worker.teacher_facts(spec, plan.index.max_seconds) for spec in plan.teachers]
+    store = job._prepare_store(plan, facts)
+    task = worker.BlockTask(config.store, plan.index.root, plan.teachers, 16, config.precision)
+    rows: list[int] = []
+    original = Discogs.embed
+
+    def embed(self: Discogs, windows: torch.Tensor) -> torch.Tensor:
+        rows.append(len(windows))
+        return original(self, windows)
+
+    monkeypatch.setattr(Discogs, "embed", embed)
+    worker.run_block(task, Block(0, store.n_clips))
+    assert rows == [20]
 
 
 def test_extract_run(command: RunCommand, tiny_esc50: Path, tmp_path: Path) -> None:
