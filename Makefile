@@ -23,7 +23,7 @@ $(VENV)/.demo: $(VENV)/.venv pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	@$(PIP) --editable '.[extract,train,demo,dev]'
+	@$(PIP) --editable '.[extract,discogs-onnx,train,demo,dev]'
 	@touch $@
 
 demo: $(VENV)/.demo  ## render music, embed it, train the six systems from a quarter of the labels: five minutes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-TEACHERS = ("musicnn", "passt", "panns", "mule")
+TEACHERS = ("musicnn", "passt", "panns", "mule", "discogs", "discogs-onnx")
 AUDIT = """
 import json, os, sys
 seen = []
