@@ -128,11 +128,12 @@ def _reason(error: Exception) -> str:
 
 
 def _onnxruntime() -> Any:
+    from east.common.onnx_runtime import import_onnxruntime
+
     try:
-        import onnxruntime
+        return import_onnxruntime()
     except ModuleNotFoundError as error:
         raise RefusedError(
             f"teacher 'discogs-onnx' needs the Python package {error.name!r}: "
             "pip install 'east-audio[discogs-onnx]'"
         ) from error
-    return onnxruntime
