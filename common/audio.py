@@ -4,7 +4,9 @@ Teachers hear the original audio in float32, channels averaged, resampled (soxr 
 Students hear the stored signal: mono, 16 kHz, int16.
 """
 
+import errno
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +24,8 @@ Samples = npt.NDArray[np.float32]
 STORED_RATE = 16_000  # Hz
 INT16_SCALE = 32_767
 
-_READ_FRAMES = 1 << 16
+_READ_SAMPLES = 1 << 18  # of all channels together
+_HIGHEST_RATE = 1_000_000  # Hz; a header with more lies, and would have all of a long file read
 _TRUNCATION_TOLERANCE = 0.1  # seconds; codecs round the promised length to their own frames
 _OGG_LAST_PAGES = 1 << 17  # bytes; an Ogg page has at most 65,307
 _UNKNOWN_WAV_LENGTH = 0x7FFF0000  # bytes; writers that stream put a maximal length into the header
@@ -49,14 +52,12 @@ def decode(path: Path, max_seconds: float) -> Audio:
     Raises:
         AudioError: The file is missing, empty, not audio, holds NaN, or ends before the length its header
             promises.
+        OSError: The file system itself fails.
     """
     # soundfile loads libsndfile: deferred, so that reading a store does not need it.
     import soundfile
 
-    if not path.is_file():
-        raise AudioError("no such file")
-    if path.stat().st_size == 0:
-        raise AudioError("the file is empty (0 bytes)")
+    _check_file(path)
     try:
         with soundfile.SoundFile(path) as file:
             return _read(file, path, max_seconds)
@@ -64,14 +65,31 @@ def decode(path: Path, max_seconds: float) -> Audio:
         raise AudioError(f"cannot be decoded: {error.error_string}") from error
 
 
+def _check_file(path: Path) -> None:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise AudioError("no such file") from error
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES):
+            raise AudioError(f"cannot be opened: {error.strerror}") from error
+        raise
+    if not stat.S_ISREG(found.st_mode):  # a folder, a pipe that nobody writes into
+        raise AudioError("not a regular file")
+    if found.st_size == 0:
+        raise AudioError("the file is empty (0 bytes)")
+
+
 def _read(file: "SoundFile", path: Path, max_seconds: float) -> Audio:
     rate, promised = int(file.samplerate), int(file.frames)
+    if rate > _HIGHEST_RATE:
+        raise AudioError(f"its header claims a rate of {rate} Hz")
     wanted = round(max_seconds * rate)
     # Read by pieces and up to the cut only: memory does not follow the length of the file.
     pieces: list[Samples] = []
     read = 0
     while read < wanted:
-        piece = file.read(min(_READ_FRAMES, wanted - read), dtype="float32", always_2d=True)
+        piece = file.read(min(_READ_SAMPLES // file.channels, wanted - read), dtype="float32", always_2d=True)
         if not len(piece):
             break
         pieces.append(piece.mean(axis=1, dtype=np.float32))

@@ -16,6 +16,10 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from east.common.audio import STORED_RATE
 
+# What jobs write, in the order in which they write it.
+AUDIO_ARRAYS = ("waveform", "n_samples", "duration", "rate", "error", "state")
+TEACHER_ARRAYS = ("mean", "frames", "n_frames", "error", "state")
+
 _WHOLE_CLIP_SAMPLES = 1 << 17  # up to 8 s a clip is one inner chunk
 _CHUNK_SAMPLES = 1 << 16  # above, 4 s: about as long as a student's crop
 _INDEX_CHUNK = 1 << 16  # clips
@@ -41,12 +45,12 @@ class Columns:
 
 
 def write_columns(group: zarr.Group, columns: Columns) -> None:
-    """Write everything that came from the index."""
+    """Write everything that came from the index, in place of what is there."""
     _index_array(group, "clip_id", ("clip",), columns.clip_id, "str")
     _index_array(group, "path", ("clip",), columns.path, "str")
     _index_array(group, "fold", ("clip",), columns.fold, "int8")
     _index_array(group, "label", ("clip", "class"), columns.label, "int8")
-    splits = group.create_group("splits")
+    splits = group.create_group("splits", overwrite=True)
     for protocol, table in columns.splits.items():
         _index_array(splits, protocol, ("test_fold", "clip"), table, "str")
 
@@ -72,9 +76,15 @@ def create_teacher_arrays(group: zarr.Group, frames: tuple[int, int, int], dtype
 def _index_array(
     group: zarr.Group, name: str, dims: tuple[str, ...], values: npt.NDArray[Any], dtype: str
 ) -> None:
-    chunks = tuple(max(1, min(size, _INDEX_CHUNK)) for size in values.shape)
     array = group.create_array(
-        name, shape=values.shape, dtype=dtype, chunks=chunks, compressors=_codecs(), dimension_names=dims
+        name,
+        shape=values.shape,
+        dtype=dtype,
+        chunks=tuple(max(1, min(size, _INDEX_CHUNK)) for size in values.shape),
+        compressors=_codecs(),
+        dimension_names=dims,
+        config={"write_empty_chunks": True},  # so that a chunk that is missing is a loss
+        overwrite=True,
     )
     array[...] = values
 

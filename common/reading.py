@@ -36,6 +36,7 @@ def usable_clips(store: Store, teachers: Sequence[str]) -> Usable:
     Raises:
         StoreError: Some clips are still pending, or a teacher is missing; names the command that mends it.
     """
+    store.check_not_growing()
     groups = [store.audio, *(store.teacher_group(name) for name in teachers)]
     table = np.stack([states(group) for group in groups])  # (group, clip)
     pending = int((table == State.PENDING).any(axis=0).sum())

@@ -14,12 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from zarr.core.sync import sync
 from zarr.errors import GroupNotFoundError
 
 from east.common.errors import StoreError
@@ -97,16 +98,16 @@ class Store:
     @property
     def audio(self) -> zarr.Group:
         """The group of the students' audio."""
-        return _group_of(self.group, "audio")
+        return group_of(self.group, "audio")
 
     def teachers(self) -> list[str]:
         """Names of the teachers whose group is complete (their clips may still be pending)."""
-        group = _group_of(self.group, "teachers")
-        return sorted(name for name in group.group_keys() if self.find_teacher(name) is not None)
+        names = member_names(group_of(self.group, "teachers"))
+        return sorted(name for name in names if self.find_teacher(name) is not None)
 
     def find_teacher(self, name: str) -> zarr.Group | None:
         """The group of a teacher, or None where the store does not have it."""
-        group = self.group.get(f"teachers/{name}")
+        group = _member(self.group, f"teachers/{name}")
         return group if isinstance(group, zarr.Group) and "teacher" in group.attrs else None
 
     def teacher_group(self, name: str) -> zarr.Group:
@@ -134,7 +135,7 @@ class Store:
 
     def columns(self) -> Columns:
         """Read everything that came from the index."""
-        splits = _group_of(self.group, "splits")
+        splits = group_of(self.group, "splits")
         return Columns(
             clip_id=np.asarray(array_of(self.group, "clip_id")[:]),
             path=np.asarray(array_of(self.group, "path")[:]),
@@ -163,11 +164,37 @@ class Store:
         create_teacher_arrays(group, shape, record.dtype, self.header.block)
         group.update_attributes({"teacher": asdict(record)})  # last: the group is complete
 
-    def record_root(self, root: str) -> None:
-        """Note where the audio lies now."""
-        attributes = dict(self.group.attrs)
-        header = {**attributes["east"], "root": root}  # type: ignore[dict-item]
-        self.group.update_attributes({"east": header})
+    @property
+    def growing(self) -> int | None:
+        """The number of clips before growth, where the store is being grown or that was cut off."""
+        clips = dict(self.group.attrs).get("growing")
+        return clips if isinstance(clips, int) else None
+
+    def check_not_growing(self) -> None:
+        """Refuse a store whose arrays are of different lengths for now.
+
+        Raises:
+            StoreError: It is being grown, or that was cut off.
+        """
+        if self.growing is not None:
+            raise StoreError(
+                f"{self.url} is being grown; if no job does that any more, finish it with "
+                f"`extract run {self.header.dataset} {self.header.root} {self.url} --append --teacher NAME`"
+            )
+
+    def finish_growing(self, index_sha256: str) -> None:
+        """Make the grown arrays the store's: they belong to this index."""
+        self.header = replace(self.header, index_sha256=index_sha256)
+        attributes = {**dict(self.group.attrs), "east": asdict(self.header)}
+        attributes.pop("growing")
+        self.group.attrs.put(attributes)  # one write: the new hash comes as the mark goes
+
+    def update_header(self, **changes: object) -> None:
+        """Write attributes of the store anew, all at once; `root` says where the audio lies now."""
+        header = replace(self.header, **changes)  # type: ignore[arg-type]
+        if header != self.header:
+            self.group.update_attributes({"east": asdict(header)})
+            self.header = header
 
 
 def create_store(url: str, header: Header, columns: Columns) -> Store:
@@ -209,7 +236,12 @@ def store_exists(url: str) -> bool:
             f"{url} has schema {header.get('schema')}, this version reads schema {SCHEMA}: "
             "use the version of east that made it, or extract into a new store"
         )
-    return set(header) == {field.name for field in fields(Header)}
+    if set(header) == {"schema"}:
+        return False
+    lost = sorted({field.name for field in fields(Header)} - set(header))
+    if lost:
+        raise StoreError(f"{url} is damaged: its attributes lack {', '.join(lost)}; extract into a new store")
+    return True
 
 
 def open_store(url: str, mode: str = "r") -> Store:
@@ -246,14 +278,39 @@ def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
     Raises:
         StoreError: The group has no such array.
     """
-    array = group.get(name)
+    array = _member(group, name)
     if not isinstance(array, zarr.Array):
         raise StoreError(f"the store is damaged: {group.store_path}/{name} is not an array")
     return array.with_config({"write_empty_chunks": True})
 
 
-def _group_of(group: zarr.Group, name: str) -> zarr.Group:
-    found = group.get(name)
+def member_names(group: zarr.Group) -> list[str]:
+    """Names of the members of a group, whether or not they can be read, without what a killed job left."""
+
+    async def listed() -> list[str]:
+        names = [name async for name in group.store.list_dir(group.path)]
+        return [name for name in names if name != "zarr.json" and not name.endswith(".partial")]
+
+    return sorted(sync(listed()))
+
+
+def _member(group: zarr.Group, name: str) -> zarr.Group | zarr.Array[Any] | None:
+    try:
+        return group.get(name)
+    except ValueError as error:  # a zarr.json that is none
+        raise StoreError(
+            f"the store is damaged: {group.store_path}/{name}/zarr.json cannot be read ({error}): "
+            "`extract verify STORE --repair` says what is lost and sets it pending"
+        ) from error
+
+
+def group_of(group: zarr.Group, name: str) -> zarr.Group:
+    """A group in a group.
+
+    Raises:
+        StoreError: There is no such group, or it cannot be read.
+    """
+    found = _member(group, name)
     if not isinstance(found, zarr.Group):
         raise StoreError(f"the store is damaged: {group.store_path}/{name} is not a group")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -89,6 +90,8 @@ def _plain(what: str, total: int) -> Iterator[Advance]:
 
 def run_app(app: Typer, name: str) -> NoReturn:
     """Run a command line; errors of ours become one line on standard error and their exit code."""
+    # `kill`, a container's stop and a cluster's scheduler end a job as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(prog_name=name)
     except EastError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal, Protocol
@@ -109,13 +110,17 @@ class Index:
 
     def first(self, n: int) -> Index:
         """The index of the first `n` clips alone; all classes stay."""
+        return self.take(range(min(n, len(self))))
+
+    def take(self, rows: Sequence[int]) -> Index:
+        """The index of these clips alone, in this order; all classes stay."""
         return replace(
             self,
-            ids=self.ids[:n],
-            paths=self.paths[:n],
-            labels=self.labels[:n],
-            folds=self.folds[:n],
-            given=self.given[:n],
+            ids=tuple(self.ids[row] for row in rows),
+            paths=tuple(self.paths[row] for row in rows),
+            labels=self.labels[list(rows)],
+            folds=self.folds[list(rows)],
+            given=tuple(self.given[row] for row in rows),
         )
 
     def cut(self, max_seconds: float) -> Index:

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from east.common.audio import STORED_RATE, Audio, Samples, decode, resample, to_int16
-from east.common.blocks import Block, State, commit, is_pending
+from east.common.blocks import Block, State, commit_rows, pending_rows, read_block
 from east.common.errors import AudioError, EastError
 from east.common.layout import stored_samples
 from east.common.store import Store, array_of
 from east.extract.batcher import Batcher, Frames
+from east.extract.lock import writing
+from east.extract.presence import check_audio_is_there
 from east.extract.teacher import Teacher
 
 BATCH_SIZE = 16
@@ -56,8 +58,8 @@ def process_block(
 ) -> BlockReport:
     """Decode a block's clips once, embed them with every teacher that still lacks them, write the block.
 
-    Held at any time are the block's int16 audio, the results, and the windows of a few batches. Parts that
-    are done already stay untouched.
+    Held at any time are the block's int16 audio, the results, and the windows of a few batches. Clips that
+    are done already stay untouched, in every part. Audio that failed before is not tried again here.
 
     Args:
         block: Which clips.
@@ -70,26 +72,29 @@ def process_block(
     sizes = batch_sizes or {}
     audio = _AudioPart(store, block)
     parts = [
-        _TeacherPart(name, t, store, sizes.get(name, BATCH_SIZE), precision) for name, t in teachers.items()
+        _TeacherPart(name, t, store, block, sizes.get(name, BATCH_SIZE), precision)
+        for name, t in teachers.items()
     ]
-    parts = [part for part in parts if is_pending(part.group, block)]
-    paths = [root / str(path) for path in np.asarray(array_of(store.group, "path")[block.rows])]
+    parts = [part for part in parts if part.pending.any()]
+    pending = np.any([audio.pending, *(part.pending for part in parts)], axis=0)
+    clips = [int(clip) for clip in np.flatnonzero(pending) if clip not in audio.failed]
+    paths = [root / str(path) for path in read_block(store.group, "path", block)[clips]]
     rates = {STORED_RATE, *(part.teacher.info.sample_rate for part in parts)}
     with torch.inference_mode():
-        for clip, heard in enumerate(
-            _ahead(lambda path: _hear(path, store.header.max_seconds, rates), paths)
-        ):
+        heard_clips = _ahead(lambda path: _hear(path, store.header.max_seconds, rates), paths)
+        for clip, heard in zip(clips, heard_clips, strict=True):
             if isinstance(heard, AudioError):
+                check_audio_is_there(root, paths, store)
                 audio.failed[clip] = str(heard)
                 continue
             audio.add(clip, heard)
             for part in parts:
-                part.add(clip, heard.at_rate[part.teacher.info.sample_rate])
+                if part.pending[clip]:
+                    part.add(clip, heard.at_rate[part.teacher.info.sample_rate])
         frames = [part.batcher.finish() for part in parts]
-    if is_pending(store.audio, block):
-        audio.commit()
-    for part, clips in zip(parts, frames, strict=True):
-        part.commit(block, clips, audio.failed)
+    audio.commit()
+    for part, embedded in zip(parts, frames, strict=True):
+        part.commit(embedded, audio.failed)
     fitted = {part.name: part.batcher.batch_size for part in parts}
     return BlockReport(block, _reasons(block, audio, parts), fitted)
 
@@ -104,7 +109,10 @@ class _AudioPart:
         self.n_samples = np.zeros(n, dtype=np.int32)
         self.duration = np.zeros(n, dtype=np.float32)
         self.rate = np.zeros(n, dtype=np.int32)
-        self.failed: dict[int, str] = {}
+        self.pending = pending_rows(store.audio, block)
+        failed = read_block(store.audio, "state", block) == State.FAILED
+        reasons = read_block(store.audio, "error", block) if failed.any() else np.empty(0)
+        self.failed = {int(clip): str(reasons[clip]) for clip in np.flatnonzero(failed)}
 
     def add(self, clip: int, heard: _Heard) -> None:
         samples = to_int16(heard.at_rate[STORED_RATE])[: self.waveform.shape[1]]
@@ -120,15 +128,19 @@ class _AudioPart:
             "rate": self.rate,
             **_outcome(len(self.block), self.failed),
         }
-        commit(self.store.audio, self.block, arrays)
+        with writing(self.store.url, "audio", self.block):
+            commit_rows(self.store.audio, self.block, arrays, self.pending)
 
 
 class _TeacherPart:
     """One teacher's embeddings of a block."""
 
-    def __init__(self, name: str, teacher: Teacher, store: Store, batch_size: int, precision: str) -> None:
-        self.name, self.teacher = name, teacher
+    def __init__(
+        self, name: str, teacher: Teacher, store: Store, block: Block, batch_size: int, precision: str
+    ) -> None:
+        self.name, self.teacher, self.store, self.block = name, teacher, store, block
         self.group = store.teacher_group(name)
+        self.pending = pending_rows(self.group, block)
         self.max_samples = round(store.header.max_seconds * teacher.info.sample_rate)
         self.batcher = Batcher(_embedder(teacher, precision), batch_size)
 
@@ -147,11 +159,11 @@ class _TeacherPart:
         else:
             self.batcher.failed[clip] = "the clip gives no frames"
 
-    def commit(self, block: Block, clips: Mapping[int, Frames], audio_failed: Mapping[int, str]) -> None:
-        stored = array_of(self.group, "frames")
-        frames = np.zeros((len(block), *stored.shape[1:]), dtype=stored.dtype)
-        mean = np.zeros((len(block), stored.shape[2]), dtype=np.float32)
-        n_frames = np.zeros(len(block), dtype=np.int32)
+    def commit(self, clips: Mapping[int, Frames], audio_failed: Mapping[int, str]) -> None:
+        stored, n = array_of(self.group, "frames"), len(self.block)
+        frames = np.zeros((n, *stored.shape[1:]), dtype=stored.dtype)
+        mean = np.zeros((n, stored.shape[2]), dtype=np.float32)
+        n_frames = np.zeros(n, dtype=np.int32)
         for clip, rows in clips.items():
             frames[clip, : len(rows)] = rows
             mean[clip] = rows.mean(axis=0, dtype=np.float64)  # of the unrounded frames
@@ -161,9 +173,10 @@ class _TeacherPart:
             "mean": mean,
             "frames": frames,
             "n_frames": n_frames,
-            **_outcome(len(block), failed),
+            **_outcome(n, failed),
         }
-        commit(self.group, block, arrays)
+        with writing(self.store.url, f"teacher-{self.name}", self.block):
+            commit_rows(self.group, self.block, arrays, self.pending)
 
 
 def _embedder(teacher: Teacher, precision: str) -> Callable[[Tensor], Tensor]:
@@ -212,7 +225,10 @@ def _hear(path: Path, max_seconds: float, rates: set[int]) -> _Heard | AudioErro
         audio = decode(path, max_seconds)
     except AudioError as error:
         return error
-    return _Heard(audio, {rate: resample(audio.samples, audio.rate, rate) for rate in rates})
+    at_rate = {rate: resample(audio.samples, audio.rate, rate) for rate in rates}
+    if not len(at_rate[STORED_RATE]):
+        return AudioError(f"shorter than one sample at {STORED_RATE} Hz")
+    return _Heard(audio, at_rate)
 
 
 def _ahead(function: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:

@@ -36,6 +36,8 @@ def run(
     block: Annotated[int | None, typer.Option(help="Clips per block, at creation.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the named teachers' embeddings.")] = False,
     max_failed: Annotated[float, typer.Option(help="Share of clips that may fail.")] = 0.1,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed clips again.")] = False,
+    append: Annotated[bool, typer.Option("--append", help="Take new clips of the index into it.")] = False,
 ) -> None:
     """Embed a data set; the same command again finishes what is pending and computes nothing twice."""
     from east.extract.config import ExtractConfig
@@ -57,6 +59,8 @@ def run(
         block=block,
         overwrite=overwrite,
         max_failed=max_failed,
+        retry_failed=retry_failed,
+        append=append,
     )
     extract(config, Terminal())
 
@@ -119,6 +123,23 @@ def datasets() -> None:
 
     for line in describe_datasets():
         typer.echo(line)
+
+
+@app.command()
+def verify(
+    store: Annotated[str, typer.Argument(help="The store.")],
+    repair: Annotated[bool, typer.Option(help="Set damaged clips pending, remove unfinished files.")] = False,
+    source: Annotated[
+        tuple[str, Path] | None,
+        typer.Option("--from", metavar="DATASET ROOT", help="Compare with the index, and repair from it."),
+    ] = None,
+) -> None:
+    """Read a whole store back; say what is damaged and which clips are to be done again."""
+    from east.extract.repair import VerifyConfig
+    from east.extract.repair import verify as run_verify
+
+    dataset, root = source or (None, None)
+    run_verify(VerifyConfig(store, repair, dataset, root), Terminal())
 
 
 def _weights(choices: tuple[str, ...]) -> dict[str, str]:

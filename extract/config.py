@@ -30,6 +30,8 @@ class ExtractConfig:
         block: Clips per block at creation; None: 256, fewer in small sets.
         overwrite: Replace the embeddings of the named teachers.
         max_failed: Share of failed clips above which the job counts as failed.
+        retry_failed: Do clips again that failed for the audio or one of the named teachers.
+        append: Take clips that are new in the index into the store, at its end.
     """
 
     dataset: str
@@ -47,6 +49,8 @@ class ExtractConfig:
     block: int | None = None
     overwrite: bool = False
     max_failed: float = 0.1
+    retry_failed: bool = False
+    append: bool = False
 
     def __post_init__(self) -> None:
         if not self.teachers:

@@ -18,6 +18,7 @@ from east.common.blocks import Block, State, commit, pending_blocks, states
 from east.common.errors import RefusedError
 from east.common.store import Store, TeacherRecord, array_of, check_identity, open_store
 from east.common.terminal import Quiet, Reporter
+from east.extract.lock import sharing
 from east.extract.weights import hash_of
 
 Embedding = npt.NDArray[np.float32]
@@ -60,17 +61,19 @@ def import_embeddings(config: ImportConfig, reporter: Reporter | None = None) ->
     """
     reporter = reporter or Quiet()
     store = open_store(config.store, mode="r+")
+    store.check_not_growing()
     if (states(store.audio) == State.PENDING).any():
         raise RefusedError(f"{config.store} is not finished: run the `extract run` that made it once more")
     ids = [str(clip) for clip in np.asarray(array_of(store.group, "clip_id")[:])]
     source = _source(config.source)
     shapes = {clip: source.shape(clip) for clip in ids if clip in source}
-    _prepare(store, config, source.sha256, shapes)
-    group = store.teacher_group(config.name)
-    with reporter.progress("importing", len(ids)) as advance:
-        for block in pending_blocks(store, [config.name]):
-            commit(group, block, _block_arrays(store, config.name, block, ids[block.rows], source))
-            advance(len(block), "")
+    with sharing(config.store, [config.name]):
+        _prepare(store, config, source.sha256, shapes)
+        group = store.teacher_group(config.name)
+        with reporter.progress("importing", len(ids)) as advance:
+            for block in pending_blocks(store, [config.name]):
+                commit(group, block, _block_arrays(store, config.name, block, ids[block.rows], source))
+                advance(len(block), "")
     state = states(group)
     return int((state == State.DONE).sum()), int((state == State.FAILED).sum())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -14,7 +14,6 @@ import numpy as np
 
 from east.common.blocks import State, block_size, pending_blocks, states
 from east.common.errors import EastError, RefusedError, StoreError
-from east.common.layout import Columns
 from east.common.store import (
     SCHEMA,
     Header,
@@ -28,13 +27,19 @@ from east.common.store import (
 from east.common.terminal import Quiet, Reporter
 from east.data import DATASETS
 from east.data.index import Index
-from east.data.splits import count_test_folds, split_for
+from east.extract.columns import columns
 from east.extract.config import ExtractConfig
+from east.extract.grow import grow, grown_index
+from east.extract.lock import alone, creating, sharing
+from east.extract.presence import any_is_there, gone_line
+from east.extract.retry import any_failed, clip_name, retry_failed
 from east.extract.teacher import TeacherInfo, TeacherSpec
 from east.extract.teachers import find_teacher
 from east.extract.weights import resolve_weights
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from east.extract.worker import TeacherFacts
 
 _SHOWN_FAILURES = 5
@@ -66,17 +71,21 @@ class Plan:
         index: The clips.
         teachers: The named teachers, weights found and hashed.
         store: The existing store, or None where it is to be made.
+        grows: Whether the index has clips that the store is to take in first.
     """
 
     config: ExtractConfig
     index: Index
     teachers: tuple[TeacherSpec, ...]
     store: Store | None
+    grows: bool = False
 
     @property
     def nothing_to_do(self) -> bool:
         """Whether every clip is done or failed already."""
-        if self.store is None or self.config.overwrite:
+        if self.store is None or self.grows or self.config.overwrite:
+            return False
+        if self.config.retry_failed and any_failed(self.store, self.names):
             return False
         return not pending_blocks(self.store, self.names)
 
@@ -100,6 +109,8 @@ def extract(config: ExtractConfig, reporter: Reporter | None = None) -> ExtractR
         result = _count(job.store, job.names, computed=0, seconds=0.0)
     else:
         try:
+            if job.grows:
+                job = _grown(job, reporter)
             result = _run(job, reporter)
         except KeyboardInterrupt:
             reporter.say("interrupted: what is done stays, the same command goes on from here")
@@ -123,7 +134,8 @@ def make_plan(config: ExtractConfig, reporter: Reporter) -> Plan:
     _check_precision(config, infos.values())
     index = _index(config, reporter)
     store = open_store(config.store, mode="r+") if store_exists(config.store) else None
-    if store is not None:
+    grown = grown_index(store, index) if store is not None and config.append else None
+    if store is not None and grown is None:
         _check_store(store, config, index)
     specs = tuple(
         TeacherSpec(name, i.name, resolve_weights(i, config.weights.get(name), reporter), config.device)
@@ -132,46 +144,75 @@ def make_plan(config: ExtractConfig, reporter: Reporter) -> Plan:
     if store is not None and not config.overwrite:
         for spec in specs:
             _check_teacher(store, config, infos[spec.plugin], spec)
-    return Plan(config, index, specs, store)
+    job = Plan(config, grown or index, specs, store, grows=grown is not None)
+    if not job.nothing_to_do and not any_is_there(index.root, index.paths):
+        raise RefusedError(gone_line(index.root, index.paths))
+    return job
+
+
+def _grown(job: Plan, reporter: Reporter) -> Plan:
+    """Take the new clips of the index into the store."""
+    with alone(job.config.store, "--append"):
+        n = grow(open_store(job.config.store, mode="r+"), job.index)
+    reporter.say(f"{job.config.store}: {n} new clips")
+    return replace(job, store=open_store(job.config.store, mode="r+"), grows=False)
 
 
 def _run(job: Plan, reporter: Reporter) -> ExtractResult:
     # Dask is heavy, and a job with nothing to do does not need it.
-    from east.extract.cluster import call_on_worker, local_cluster, map_window
-    from east.extract.worker import BlockTask, run_block, teacher_facts
+    from east.extract.cluster import call_on_worker, local_cluster
+    from east.extract.worker import teacher_facts
 
-    config, index = job.config, job.index
-    reporter.say(f"loading {', '.join(config.teachers)} on {config.workers} worker(s)")
-    with local_cluster(config.workers) as client:
+    config = job.config
+    with sharing(config.store, job.names) as locked, local_cluster(config.workers) as client:
+        if not locked:
+            reporter.say(f"{config.store} cannot be locked: let no second job write the same teacher into it")
+        reporter.say(f"loading {', '.join(config.teachers)} on {config.workers} worker(s)")
         facts = [
-            call_on_worker(client, partial(teacher_facts, max_seconds=index.max_seconds), spec)
+            call_on_worker(client, partial(teacher_facts, max_seconds=job.index.max_seconds), spec)
             for spec in job.teachers
         ]
-        store = _prepare_store(job, facts)
-        todo = pending_blocks(store, job.names)
-        root = index.root.absolute()
-        task = BlockTask(config.store, root, job.teachers, config.batch_size, config.precision)
-        clips, failed, start = sum(len(block) for block in todo), 0, time.monotonic()
+        with creating(config.store):
+            store = _prepare_store(job, facts)
+        if config.retry_failed:
+            retry_failed(store, job.names)
         sizes = {known.info.name: known.info.batch_size or config.batch_size for known in facts}
-        with reporter.progress("embedding", clips) as advance:
-            for report in map_window(client, partial(run_block, task), todo):
-                for clip, reason in report.failed.items():
-                    failed += 1
-                    if failed <= _SHOWN_FAILURES:
-                        reporter.say(f"failed: {index.ids[clip]}: {reason}")
-                for name, size in report.batch_sizes.items():
-                    if size < sizes[name]:
-                        sizes[name] = size
-                        reporter.say(f"{name}: out of memory, going on with {size} windows per forward pass")
-                advance(len(report.block), f"{failed} failed" if failed else "")
-        return _count(store, job.names, computed=clips, seconds=time.monotonic() - start)
+        return _embed(job, store, sizes, client, reporter)
+
+
+def _embed(
+    job: Plan, store: Store, sizes: dict[str, int], client: Client, reporter: Reporter
+) -> ExtractResult:
+    from east.extract.cluster import map_window
+    from east.extract.worker import BlockTask, run_block
+
+    config, root = job.config, job.index.root.absolute()
+    todo = pending_blocks(store, job.names)
+    task = BlockTask(config.store, root, job.teachers, config.batch_size, config.precision)
+    clips, failed, start = sum(len(block) for block in todo), 0, time.monotonic()
+    with reporter.progress("embedding", clips) as advance:
+        for report in map_window(client, partial(run_block, task), todo):
+            for clip, reason in report.failed.items():
+                failed += 1
+                if failed <= _SHOWN_FAILURES:
+                    reporter.say(f"failed: {clip_name(store, clip)}: {reason}")
+            for name, size in report.batch_sizes.items():
+                if size < sizes[name]:
+                    sizes[name] = size
+                    reporter.say(f"{name}: out of memory, going on with {size} windows per forward pass")
+            advance(len(report.block), f"{failed} failed" if failed else "")
+    return _count(store, job.names, computed=clips, seconds=time.monotonic() - start)
 
 
 def _prepare_store(job: Plan, facts: list[TeacherFacts]) -> Store:
     """Make the store and the teachers' groups where they are missing: the first thing that is written."""
     config = job.config
-    store = job.store or create_store(config.store, _header(config, job.index), columns(job.index))
-    store.record_root(str(config.root.absolute()))
+    if store_exists(config.store):  # perhaps another job made it since
+        store = open_store(config.store, mode="r+")
+        _check_store(store, config, job.index)
+    else:
+        store = create_store(config.store, _header(config, job.index), columns(job.index))
+    store.update_header(root=str(config.root.absolute()))
     for spec, known in zip(job.teachers, facts, strict=True):
         if config.overwrite or store.find_teacher(spec.name) is None:
             record = _record(config, spec, known)
@@ -190,18 +231,6 @@ def _index(config: ExtractConfig, reporter: Reporter) -> Index:
     return index if config.max_seconds is None else index.cut(config.max_seconds)
 
 
-def columns(index: Index) -> Columns:
-    """The index as the store keeps it, with every protocol's answer for every fold."""
-    splits = {
-        protocol: np.stack(
-            [split_for(protocol, fold + 1, index) for fold in range(count_test_folds(protocol))]
-        )
-        for protocol in index.protocols
-    }
-    ids, paths = np.array(index.ids), np.array(index.paths)
-    return Columns(clip_id=ids, path=paths, fold=index.folds, label=index.labels, splits=splits)
-
-
 def _header(config: ExtractConfig, index: Index) -> Header:
     return Header(
         schema=SCHEMA,
@@ -211,7 +240,7 @@ def _header(config: ExtractConfig, index: Index) -> Header:
         protocols=list(index.protocols),
         index_sha256=index.sha256,
         max_seconds=index.max_seconds,
-        block=config.block or block_size(len(index)),
+        block=config.block or block_size(len(index), index.max_seconds),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         software=f"east-audio {version('east-audio')}",
         root=str(config.root.absolute()),
@@ -237,6 +266,7 @@ def _record(config: ExtractConfig, spec: TeacherSpec, facts: TeacherFacts) -> Te
 
 
 def _check_store(store: Store, config: ExtractConfig, index: Index) -> None:
+    store.check_not_growing()
     found = store.header.identity()
     wanted = _header(config, index).identity()
     mend = "use the same data set and options as then, or a new STORE"

@@ -87,7 +87,10 @@ def tone() -> Callable[..., None]:
 @pytest.fixture
 def tiny_esc50(tmp_path: Path) -> Path:
     """ESC-50's layout with 20 clips of 0.4 s, 2 classes and 5 folds."""
-    root = tmp_path / "tiny"
+    return write_tiny_esc50(tmp_path / "tiny")
+
+
+def write_tiny_esc50(root: Path) -> Path:
     rows = []
     for fold in range(1, 6):
         for take, (target, category, pitch) in enumerate([(3, "cow", 300.0), (40, "saw", 2000.0)] * 2):
@@ -100,6 +103,11 @@ def tiny_esc50(tmp_path: Path) -> Path:
         table.writerow(["filename", "fold", "target", "category", "esc10", "src_file", "take"])
         table.writerows(rows)
     return root
+
+
+@pytest.fixture(scope="session")
+def make_tiny_esc50() -> Callable[[Path], Path]:
+    return write_tiny_esc50
 
 
 def header(**changes: object) -> Header:

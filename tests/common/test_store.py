@@ -179,7 +179,8 @@ def test_half_made_teacher_counts_as_missing(make_store: MakeStore) -> None:
 
 def test_block_plan() -> None:
     assert plan(10, 4) == [Block(0, 4), Block(4, 8), Block(8, 10)]
-    assert [block_size(n) for n in (1, 16, 17, 400, 4096, 25_860)] == [1, 1, 2, 25, 256, 256]
+    assert [block_size(n, 30.0) for n in (1, 16, 17, 400, 4096, 25_860)] == [1, 1, 2, 25, 256, 256]
+    assert [block_size(25_860, seconds) for seconds in (60.0, 600.0, 3600.0)] == [139, 13, 2]
 
 
 def test_state_is_written_last(make_store: MakeStore, make_record: Callable[..., TeacherRecord]) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import zarr
 
 from east.common.blocks import State, states
 from east.common.errors import EastError, RefusedError
@@ -29,21 +28,6 @@ RANDOM = ("--teacher", "musicnn", "--weights", "musicnn=random")
 def config(root: Path, store: Path, **changes: object) -> ExtractConfig:
     values: dict[str, object] = {"teachers": ("musicnn",), "weights": {"musicnn": "random"}}
     return ExtractConfig("esc50", root, str(store), **{**values, **changes})  # type: ignore[arg-type]
-
-
-def all_arrays(store: Path) -> dict[str, np.ndarray]:
-    members = zarr.open_group(store, mode="r").members(max_depth=None)
-    return {name: np.asarray(array[...]) for name, array in members if isinstance(array, zarr.Array)}
-
-
-def assert_equal_stores(a: Path, b: Path) -> None:
-    left, right = all_arrays(a), all_arrays(b)
-    assert left.keys() == right.keys()
-    for name in left:
-        if left[name].dtype == np.float32:
-            assert np.abs(left[name] - right[name]).max() <= 1e-5 * np.abs(left[name]).max(), name
-        else:
-            np.testing.assert_array_equal(left[name], right[name], err_msg=name)
 
 
 def test_run_again_and_info(tiny_esc50: Path, tmp_path: Path, command: Run) -> None:
@@ -127,30 +111,6 @@ def test_own_files_of_any_length_rate_and_format(
     assert np.asarray(array_of(group, "n_frames")[:]).tolist() == [1, 6, 2, 1]
     lengths = array_of(open_store(str(tmp_path / "s.zarr")).audio, "n_samples")
     assert np.asarray(lengths[:]).tolist()[:2] == [4_800, 128_000]
-
-
-def test_killed_and_run_again_equals_uninterrupted(tiny_esc50: Path, tmp_path: Path, command: Run) -> None:
-    whole, killed = tmp_path / "whole.zarr", tmp_path / "killed.zarr"
-    extract(config(tiny_esc50, whole))
-    executable = Path(sys.executable).with_name("extract")
-    arguments = ["run", "esc50", str(tiny_esc50), str(killed), *RANDOM]
-    job = subprocess.Popen(
-        [str(executable), *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    chunks = killed / "teachers" / "musicnn" / "state" / "c"
-    deadline = time.monotonic() + 60
-    while len(list(chunks.glob("*"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.002)
-    job.send_signal(signal.SIGKILL)
-    job.wait()
-    time.sleep(1)  # its worker ends with it
-    done = states(open_store(str(killed)).teacher_group("musicnn")) == State.DONE
-    assert 0 < done.sum() < 20
-    files = {p: p.stat().st_mtime_ns for p in chunks.glob("*")}
-    again = command("extract", *arguments)
-    assert again.returncode == 0, again.stderr
-    assert {p: p.stat().st_mtime_ns for p in files} == files  # no block was computed twice
-    assert_equal_stores(whole, killed)
 
 
 def test_ctrl_c_stops_quietly_and_the_same_command_goes_on(
