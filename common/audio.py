@@ -5,8 +5,10 @@ Students hear the stored signal: mono, 16 kHz, int16.
 """
 
 import errno
+import math
 import re
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +48,7 @@ class Audio:
     duration: float
 
 
-def decode(path: Path, max_seconds: float) -> Audio:
+def decode(path: Path, max_seconds: float = math.inf) -> Audio:
     """Decode the first `max_seconds` of a wav, flac, ogg or mp3 file of any rate to mono.
 
     Raises:
@@ -84,7 +86,7 @@ def _read(file: "SoundFile", path: Path, max_seconds: float) -> Audio:
     rate, promised = int(file.samplerate), int(file.frames)
     if rate > _HIGHEST_RATE:
         raise AudioError(f"its header claims a rate of {rate} Hz")
-    wanted = round(max_seconds * rate)
+    wanted = round(min(max_seconds * rate, sys.maxsize))
     # Read by pieces and up to the cut only: memory does not follow the length of the file.
     pieces: list[Samples] = []
     read = 0

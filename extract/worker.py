@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from east.common.blocks import Block
-from east.common.errors import RefusedError
+from east.common.device import resolve_device
 from east.common.store import open_store
 from east.extract.block import BlockReport, process_block
 from east.extract.teacher import Teacher, TeacherInfo, TeacherSpec
@@ -79,17 +79,3 @@ def load_teacher(spec: TeacherSpec) -> Teacher:
     # cuDNN would otherwise compute float32 convolutions in TF32, and front ends compute their STFT as one.
     torch.backends.cudnn.allow_tf32 = False
     return find_teacher(spec.plugin).load(spec.weights, resolve_device(spec.device))
-
-
-def resolve_device(device: str) -> torch.device:
-    """The device of that name; "auto" is the first CUDA device where there is one.
-
-    Raises:
-        RefusedError: This machine has no such device.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    found = torch.device(device)
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise RefusedError(f"--device {device}: PyTorch sees {torch.cuda.device_count()} CUDA device(s) here")
-    return found

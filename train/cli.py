@@ -164,6 +164,51 @@ def evaluate(
 
 
 @app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run of a student.")],
+    audio: Annotated[list[Path], typer.Argument(help="wav, flac, ogg or mp3 files of any rate and length.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A line of JSON per file, with all classes.")
+    ] = False,
+    windows: Annotated[bool, typer.Option("--windows", help="Show the windows of each file, too.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Score audio files with a trained student; a file's score is the mean over windows that cover it.
+
+    A file that cannot be used is named on standard error, the others go on, and the exit code is 1.
+    """
+    from east.common.errors import AudioError
+    from east.train.predict import PredictConfig, json_line, predict, table_lines
+
+    width = max(len(str(path)) for path in audio)
+    failed = False
+    for path, answer in predict(PredictConfig(run, tuple(audio), device)):
+        if isinstance(answer, AudioError):
+            failed = True
+            typer.echo(f"train: {path}: {answer}", err=True)
+        elif as_json:
+            typer.echo(json_line(path, answer, windows))
+        else:
+            typer.echo("\n".join(table_lines(path, answer, width, windows)))
+    raise typer.Exit(int(failed))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run of a student.")],
+    out: Annotated[Path, typer.Option(help="The file, *.onnx; its model card is written beside it, *.md.")],
+    precision: Annotated[str, typer.Option(help="float32, float16 or int8 (needs --store).")] = "float32",
+    store: Annotated[
+        str | None, typer.Option(help="The run's store: score the file on its test clips.")
+    ] = None,
+) -> None:
+    """Write a trained student as one ONNX file: audio at 16 kHz in, probabilities out."""
+    from east.train.export import ExportConfig, export
+
+    export(ExportConfig(run, out, precision, store), Terminal())
+
+
+@app.command()
 def students() -> None:
     """List the students: input, feature and parameters at 128 channels and 50 classes."""
     from east.train.students import STUDENTS

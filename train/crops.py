@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -76,11 +77,21 @@ def window_keys(lengths: npt.NDArray[np.int32], rows: Rows, window: int) -> Keys
     """
     keys = []
     for row in rows.tolist():
-        length = int(lengths[row])
-        n = min(_MAX_WINDOWS, -(-length // window))
-        starts = np.linspace(0, max(length - window, 0), n).round().astype(np.int64)
-        keys.append(np.stack([np.full(n, row), starts], axis=1))
+        starts = window_starts(int(lengths[row]), window, at_most=_MAX_WINDOWS)
+        keys.append(np.stack([np.full(len(starts), row), starts], axis=1))
     return np.concatenate(keys)
+
+
+def window_starts(length: int, window: int, at_most: int = sys.maxsize) -> npt.NDArray[np.int64]:
+    """First samples of as many evenly spaced windows as cover a signal, ceil(length / window), or fewer.
+
+    Args:
+        length: Samples of the signal.
+        window: Samples of a window.
+        at_most: Number of windows that are not exceeded; a longer signal is then heard with gaps.
+    """
+    n = min(at_most, -(-length // window))
+    return np.linspace(0, max(length - window, 0), n).round().astype(np.int64)
 
 
 class Crops(Dataset[Tensor]):

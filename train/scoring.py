@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from east.common.reading import Rows
 from east.train.crops import CropReader, as_float, window_keys
 from east.train.guided import GuidedStudent
 from east.train.metrics import Probabilities
+from east.train.students import Student
 
 
 class Clips(Protocol):
@@ -39,19 +41,51 @@ def probabilities_of(logits: Tensor, task: str) -> Tensor:
     return logits.softmax(dim=1) if task == "multi-class" else logits.sigmoid()
 
 
+class Answer(nn.Module):
+    """A student and the link that its task asks for: what is shipped."""
+
+    def __init__(self, student: Student, task: str) -> None:
+        super().__init__()
+        self.student = student
+        self.task = task
+        self.eval()
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """(B, window) float32 -> probabilities (B, class)."""
+        return probabilities_of(self.student(audio)[1], self.task)
+
+
 @torch.inference_mode()
 def score_clips(
     model: GuidedStudent, reader: CropReader, clips: Clips, rows: Rows, device: torch.device
 ) -> Probabilities:
     """Probabilities of these clips, (len(rows), class) float32."""
     model.eval()
-    sums = np.zeros((len(rows), len(clips.classes)), dtype=np.float64)
-    counts = np.zeros(len(rows), dtype=np.int64)
-    place = {row: number for number, row in enumerate(rows.tolist())}
-    for batch_rows, crops in reader.windows(window_keys(clips.lengths, rows, reader.window)):
+
+    def answer(crops: Tensor) -> Probabilities:
         logits = model(as_float(crops.to(device, non_blocking=True))).logits
-        batch = probabilities_of(logits.float(), clips.task).cpu().numpy()
-        places = np.array([place[row] for row in batch_rows.tolist()])
-        np.add.at(sums, places, batch)
-        np.add.at(counts, places, 1)
-    return (sums / counts[:, None]).astype(np.float32)
+        answered: Probabilities = probabilities_of(logits.float(), clips.task).cpu().numpy()
+        return answered
+
+    return mean_over_windows(answer, reader, clips.lengths, rows)
+
+
+def mean_over_windows(
+    answer: Callable[[Tensor], Probabilities],
+    reader: CropReader,
+    lengths: npt.NDArray[np.int32],
+    rows: Rows,
+) -> Probabilities:
+    """The mean of what is answered for the windows of each clip, (len(rows), class) float32.
+
+    Args:
+        answer: (B, window) int16 -> probabilities (B, class).
+        reader: Where the windows come from.
+        lengths: Stored samples of every clip of the store, (clip,).
+        rows: Which clips.
+    """
+    keys = window_keys(lengths, rows, reader.window)
+    scores = np.concatenate([answer(crops) for _, crops in reader.windows(keys)])  # (window, class)
+    firsts = np.flatnonzero(np.diff(keys[:, 0], prepend=-1))  # the first window of every clip
+    counts = np.diff(firsts, append=len(keys))
+    return (np.add.reduceat(scores, firsts, dtype=np.float64) / counts[:, None]).astype(np.float32)

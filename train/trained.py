@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ class Trained:
         task: "multi-class" or "multi-label".
         dataset: What it was trained on.
         index: Hash of the clips of that store.
+        teacher: The record of the teacher whose embeddings guided it, with its licences; None without one.
         results: Its `results.json`.
     """
 
@@ -38,7 +40,13 @@ class Trained:
     task: str
     dataset: str
     index: str
+    teacher: dict[str, Any] | None
     results: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file with its weights."""
+        return hashlib.sha256((self.folder / BEST).read_bytes()).hexdigest()
 
 
 def load_trained(folder: Path) -> Trained:
@@ -51,7 +59,7 @@ def load_trained(folder: Path) -> Trained:
         document = yaml.safe_load((folder / CONFIG).read_text())
         config, origin = document["config"], document["trained_on"]
         system, name, channels = config["system"], config["student"], config["channels"]
-        about = {key: origin[key] for key in ("classes", "task", "dataset", "index")}
+        about = {key: origin[key] for key in ("classes", "task", "dataset", "index", "teacher")}
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise RefusedError(f"{folder} is not a run folder: give one that `train run` made") from error
     if not (folder / RESULTS).is_file():

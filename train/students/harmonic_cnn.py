@@ -103,7 +103,7 @@ class HarmonicFilters(nn.Module):
         """(B, samples) float32 -> power (B, harmonic, level, T)."""
         power = power_spectrogram(audio, self.window, _HOP)  # (B, bin, T)
         bands = self.bank().flatten(0, 1) @ power  # (B, harmonic * level, T)
-        return bands.reshape(len(audio), _HARMONICS, _LEVELS, -1)
+        return bands.reshape(audio.shape[0], _HARMONICS, _LEVELS, -1)
 
 
 class Convolution(nn.Module):
