@@ -97,7 +97,6 @@ def test_smaller_files_and_what_they_cost(make_store: MakeStore, tmp_path: Path,
     run = run_of(store, tmp_path / "run", student, epochs=8, lr=1e-2)
     trained = load_trained(run)
     accuracy = trained.results["test"]["accuracy"]
-    assert accuracy > 0.5  # it has learnt something that could be lost
     clips = StoredClips.of(trained, store.url)
     keys = window_keys(clips.lengths, clips.test, clips.reader.window)  # a window per clip
     audio = np.concatenate([as_float(crops).numpy() for _, crops in clips.reader.windows(keys)])
