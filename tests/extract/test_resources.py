@@ -27,7 +27,7 @@ def done(store: Path) -> int:
     return int((states(open_store(str(store)).teacher_group("tiny")) == State.DONE).sum()) if files else 0
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -61,7 +61,7 @@ def check_stopped_and_mended(
     plugins: Path,
 ) -> None:
     """The job stops with one line, its done blocks are whole, and the same command finishes."""
-    _, error = job.communicate(timeout=120)
+    _, error = job.communicate(timeout=600)
     assert job.returncode == 1
     assert reason in error
     assert len(error.splitlines()) == 1
@@ -70,7 +70,7 @@ def check_stopped_and_mended(
     assert verify(VerifyConfig(str(store))) == []
     mend()
     again = start("esc50", root, store, *ARGUMENTS, PYTHONPATH=str(plugins))
-    output, error = again.communicate(timeout=120)
+    output, error = again.communicate(timeout=600)
     assert again.returncode == 0, error
     assert output.splitlines()[-1] == f"{store}: 20 done, 0 failed"
 
@@ -118,7 +118,7 @@ def test_a_store_that_becomes_read_only(tiny_esc50: Path, disk: Path, start: Sta
         )
         assert remount(mounted, "bind,ro")
         again = start(*arguments, PYTHONPATH=str(plugins))
-        assert "nothing to compute" in again.communicate(timeout=120)[0]  # needs nothing to be written
+        assert "nothing to compute" in again.communicate(timeout=600)[0]  # needs nothing to be written
     finally:
         subprocess.run(["umount", "--lazy", str(mounted)], check=True)
 
@@ -167,7 +167,7 @@ def test_ctrl_c_and_sigterm_stop_in_the_middle_of_a_block(
     assert output.splitlines()[-1] == "interrupted: what is done stays, the same command goes on from here"
     assert error == ""
     again = start(*arguments, **environment)
-    assert again.communicate(timeout=120)[0].splitlines()[-1] == f"{store}: 20 done, 0 failed"
+    assert again.communicate(timeout=600)[0].splitlines()[-1] == f"{store}: 20 done, 0 failed"
 
 
 def test_a_worker_that_always_dies_is_one_line(
@@ -176,7 +176,7 @@ def test_a_worker_that_always_dies_is_one_line(
     store = tmp_path / "s.zarr"
     arguments = ("esc50", tiny_esc50, store, *ARGUMENTS)
     job = start(*arguments, PYTHONPATH=str(plugins), TINY_DIES="1")
-    _, error = job.communicate(timeout=240)
+    _, error = job.communicate(timeout=600)
     assert job.returncode == 1
     assert "worker processes died again and again over clips " in error
     assert len(error.splitlines()) == 1

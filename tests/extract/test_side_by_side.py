@@ -36,7 +36,7 @@ def without_blocks(folder: str, names: list[str]) -> list[str]:
     return ["c"] if Path(folder).name in BLOCK_ARRAYS else []
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -78,7 +78,7 @@ def test_two_teachers_at_once_write_everything_once(
         for teacher, log in zip((TINY, OTHER), logs, strict=True)
     ]
     for job in jobs:
-        output, error = job.communicate(timeout=300)
+        output, error = job.communicate(timeout=600)
         assert job.returncode == 0, error
         assert output.splitlines()[-1] == f"{store}: 18 done, 2 failed"
     written = Counter(line.split()[1] for log in logs for line in log.read_text().splitlines())
@@ -99,7 +99,7 @@ def test_the_same_teacher_twice_is_refused_and_a_killed_job_leaves_no_stale_lock
     wait_for((lock_folder(str(store)) / "teacher-tiny").exists)
     wait_for(lambda: (lock_folder(str(store)) / "teacher-tiny").read_text())
     second = start(*arguments, **environment)
-    _, error = second.communicate(timeout=120)
+    _, error = second.communicate(timeout=600)
     assert second.returncode == 2
     assert len(error.splitlines()) == 1
     assert f"another job writes teacher tiny into {store} (host " in error
@@ -108,7 +108,7 @@ def test_the_same_teacher_twice_is_refused_and_a_killed_job_leaves_no_stale_lock
     first.send_signal(signal.SIGKILL)
     first.wait()
     third = start(*arguments, **environment)
-    output, error = third.communicate(timeout=120)
+    output, error = third.communicate(timeout=600)
     assert third.returncode == 0, error
     assert output.splitlines()[-1] == f"{store}: 18 done, 2 failed"
 
