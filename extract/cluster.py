@@ -19,6 +19,9 @@ from east.common.memory import keeping_environment
 A = TypeVar("A")
 B = TypeVar("B")
 
+Workers = Client
+"""The worker processes of a job, reached through their scheduler."""
+
 _IN_FLIGHT = 2  # tasks per worker: one runs, one waits, so that no worker idles between blocks
 
 

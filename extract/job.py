@@ -38,8 +38,7 @@ from east.extract.teachers import find_teacher
 from east.extract.weights import resolve_weights
 
 if TYPE_CHECKING:
-    from distributed import Client
-
+    from east.extract.cluster import Workers
     from east.extract.worker import TeacherFacts
 
 _SHOWN_FAILURES = 5
@@ -181,7 +180,7 @@ def _run(job: Plan, reporter: Reporter) -> ExtractResult:
 
 
 def _embed(
-    job: Plan, store: Store, sizes: dict[str, int], client: Client, reporter: Reporter
+    job: Plan, store: Store, sizes: dict[str, int], client: Workers, reporter: Reporter
 ) -> ExtractResult:
     from east.extract.cluster import map_window
     from east.extract.worker import BlockTask, run_block

@@ -41,6 +41,7 @@ def known(results: Results) -> set[str]:
     return {name for name, value in results["per_class"].items() if value is not None}
 
 
+@pytest.mark.slow
 def test_magnatagatune(tiny_magnatagatune: Path, command: Run) -> None:
     store, lines = extracted(command, "magnatagatune", tiny_magnatagatune)
     assert "29 of 32 clips are usable: 3 mp3s are empty" in lines
@@ -60,6 +61,7 @@ def test_magnatagatune(tiny_magnatagatune: Path, command: Run) -> None:
         assert (clean["protocol"], clean["labelled"]) == ("clean", 10)
 
 
+@pytest.mark.slow
 def test_fma_small(tiny_fma_small: Path, command: Run) -> None:
     store, lines = extracted(command, "fma-small", tiny_fma_small)
     assert any("known to be short or empty" in line for line in lines)

@@ -98,13 +98,15 @@ def test_a_disk_that_fills_up(
 
 def test_a_store_that_becomes_read_only(tiny_esc50: Path, disk: Path, start: Start, plugins: Path) -> None:
     mounted = disk / "mounted"
-    for folder in (disk / "real", mounted):
+    for folder in (disk / "real", mounted, disk / "locks"):
         folder.mkdir()
     subprocess.run(["mount", "--bind", str(disk / "real"), str(mounted)], check=True)
+    # A job's locks are open while it works, which would keep the mount busy.
+    (mounted / ".s.zarr.locks").symlink_to(disk / "locks")
     try:
         store = mounted / "s.zarr"
         arguments = ("esc50", tiny_esc50, store, *ARGUMENTS)
-        job = start(*arguments, PYTHONPATH=str(plugins), TINY_SECONDS="0.2")
+        job = start(*arguments, PYTHONPATH=str(plugins), TINY_SECONDS="0.5")
         wait_for(lambda: done(store) >= 4)
         wait_for(lambda: remount(mounted, "bind,ro"))  # busy while a file is being written
         check_stopped_and_mended(
