@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +26,15 @@ ESC10 = REPOSITORY.parent / "shared" / "esc10"
 
 RunCommand = Callable[..., "subprocess.CompletedProcess[str]"]
 MakeStore = Callable[..., Store]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_arrive() -> None:
+    """Let Ctrl-C reach the commands that tests start, also where a shell runs the tests in the background.
+
+    Such a shell ignores it, and every process below would inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
