@@ -75,6 +75,7 @@ def check_stopped_and_mended(
     assert output.splitlines()[-1] == f"{store}: 20 done, 0 failed"
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up(
     tiny_esc50: Path,
     disk: Path,
@@ -172,6 +173,7 @@ def test_ctrl_c_and_sigterm_stop_in_the_middle_of_a_block(
     assert again.communicate(timeout=600)[0].splitlines()[-1] == f"{store}: 20 done, 0 failed"
 
 
+@pytest.mark.slow
 def test_a_worker_that_always_dies_is_one_line(
     tiny_esc50: Path, tmp_path: Path, start: Start, plugins: Path
 ) -> None:
